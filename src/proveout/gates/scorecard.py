@@ -1,0 +1,195 @@
+"""The scorecard: all evidence of one change at one stage, with the decision. Its JSON is the contract `proveout.scorecard/v1`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from proveout.project.records import Objective
+
+Verdict = Literal["pass", "fail", "inconclusive", "error"]
+Claim = Literal["improves", "holds"]
+SCHEMA = "proveout.scorecard/v1"
+EXIT_CODES: dict[Verdict, int] = {"pass": 0, "fail": 1, "inconclusive": 3, "error": 4}
+
+
+class Arm(msgspec.Struct, frozen=True, kw_only=True):
+    """Which variant stood in this place."""
+
+    variant: str
+    fingerprint: str
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """A value with its 95 % interval and n; null where it could not be measured."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """challenger - champion in the metric's unit (a ratio - 1 for latency and cost), with its 95 % interval."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """What would decide an inconclusive gate: this many examples in all (0: nothing more is needed, or no number would do)."""
+
+    examples: int = 0
+
+
+class GateResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict of one gate and the evidence that it rests on."""
+
+    objective: Objective
+    metric: str
+    claim: Claim
+    margin: float
+    higher_is_better: bool
+    champion: Figure
+    challenger: Figure
+    difference: Difference
+    p_value: float | None
+    alpha: float
+    method: str
+    verdict: Verdict
+    reason: str
+    needs: Needs = Needs()
+    unit: str = ""
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure beside the gates that decides nothing."""
+
+    objective: Objective
+    metric: str
+    champion: Figure
+    challenger: Figure
+
+
+class Slice(msgspec.Struct, frozen=True, kw_only=True):
+    """One tag's examples on their own: exploration, never a verdict."""
+
+    tag: str
+    metric: str
+    champion: Figure
+    challenger: Figure
+    difference: Difference
+
+
+class Flip(msgspec.Struct, frozen=True, kw_only=True):
+    """An example whose score changed between the variants."""
+
+    example: str
+    direction: Literal["better", "worse"]
+    input: str
+    expected: str
+    champion: str
+    challenger: str
+    champion_score: float
+    challenger_score: float
+    tags: tuple[str, ...] = ()
+
+
+class Warning(msgspec.Struct, frozen=True, kw_only=True):
+    """Something an expert would want to look at before believing the figures."""
+
+    kind: str
+    message: str
+    variant: str | None = None
+    count: int = 0
+
+
+class Histogram(msgspec.Struct, frozen=True, kw_only=True):
+    """How one quantity is distributed in both variants (score, answer length, end-to-end seconds): `edges` is one longer than the counts."""
+
+    name: str
+    unit: str
+    edges: tuple[float, ...]
+    champion: tuple[int, ...]
+    challenger: tuple[int, ...]
+
+
+class DatasetUse(msgspec.Struct, frozen=True, kw_only=True):
+    """Which data was used: its kind, content version, and how many examples and clusters."""
+
+    kind: str
+    version: str
+    examples: int
+    clusters: int
+
+
+class LedgerLine(msgspec.Struct, frozen=True, kw_only=True):
+    """How the error budget of a claim on this dataset version is shared: this is try number `attempt`, judged at `alpha`."""
+
+    objective: Objective
+    dataset_version: str
+    attempt: int
+    alpha: float
+    p_value: float | None
+    variants: tuple[str, ...]
+
+
+class Calls(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls made to endpoints, taken from the cache, and failed for good."""
+
+    made: int
+    cached: int
+    failed: int
+
+
+class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
+    """All evidence of one change at one stage. `decision` passes only if every gate does."""
+
+    schema: str = SCHEMA
+    change: str
+    service: str
+    stage: str
+    decision: Verdict
+    champion: Arm
+    challenger: Arm
+    gates: tuple[GateResult, ...]
+    measures: tuple[Measure, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    flips: tuple[Flip, ...] = ()
+    flip_counts: dict[str, int] = {}
+    histograms: tuple[Histogram, ...] = ()
+    warnings: tuple[Warning, ...] = ()
+    datasets: tuple[DatasetUse, ...] = ()
+    ledger: tuple[LedgerLine, ...] = ()
+    improves: tuple[Objective, ...] = ()
+    hypothesis: str = ""
+    calls: Calls
+    cost_usd: float | None
+    seconds: float
+    run: str = ""
+    started: str = ""
+    version: str = ""
+    settings: dict[str, Any] = {}
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.decision]
+
+    def to_json(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self), indent=1)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Scorecard:
+        """Raises msgspec.ValidationError if `data` is not a scorecard of this schema."""
+        return msgspec.json.decode(data, type=cls)
+
+
+def decide(gates: tuple[GateResult, ...]) -> Verdict:
+    """A change's decision from its gates' verdicts: shown bad beats not measurable beats not yet known; no gate at all is `error`."""
+    verdicts = {gate.verdict for gate in gates}
+    for verdict in ("fail", "error", "inconclusive"):
+        if verdict in verdicts:
+            return verdict
+    return "pass" if verdicts else "error"

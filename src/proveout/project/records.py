@@ -1,0 +1,287 @@
+"""What a team declares, as frozen records: the only shape in which declared files enter the other rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+Objective = Literal["cost", "latency", "accuracy", "security", "stability"]
+DatasetKind = Literal["golden", "silver", "failures"]
+Role = Literal["system", "user", "assistant", "tool"]
+
+OBJECTIVES: tuple[Objective, ...] = ("accuracy", "stability", "latency", "cost", "security")
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A reference to a secret, never the secret: `env:NAME` or `file:PATH`.
+
+    The value is read by `resolve()` when a model is opened; it is never stored, logged, hashed or shown.
+    """
+
+    reference: str
+
+    def resolve(self) -> str:
+        """The secret's value, stripped of surrounding white space.
+
+        Raises:
+            LookupError: the variable is unset or empty, or the file can't be read; the message names the reference only.
+        """
+        import os
+
+        kind, _, name = self.reference.partition(":")
+        if kind == "env":
+            value = os.environ.get(name, "").strip()
+            if not value:
+                raise LookupError(f"environment variable {name} is not set")
+            return value
+        try:
+            value = Path(name).expanduser().read_text().strip()
+        except OSError as error:
+            raise LookupError(f"secret file {name} can't be read: {error.strerror}") from None
+        if not value:
+            raise LookupError(f"secret file {name} is empty")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How hard one endpoint may be pressed. `None` means no limit of our own."""
+
+    concurrency: int | None = None
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    timeout_s: float = 120.0
+    retries: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Which model answers, and where: the `model:` block of a variant (or of a judge, or of an embedding scorer).
+
+    `options` holds what only one provider knows (`build`, `path`, `region`, `project`, `deployment`, `api_version`, `headers`, ...),
+    with file paths already absolute.
+    """
+
+    provider: str
+    name: str = ""
+    url: str | None = None
+    key: Secret | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation in OpenAI's shape. `content` is text, or a list of content parts passed through untouched."""
+
+    role: Role
+    content: str | Sequence[Mapping[str, Any]]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A model's raw text after a variant's post-processing, or why that could not be had.
+
+    `value` is what scorers compare (a string, number, or parsed JSON); `problem` is None when parsing succeeded.
+    """
+
+    value: Any
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a variant's model came from: `api`, `finetuned`, `quantised` or `engine`, with its parents and the method."""
+
+    kind: str = "api"
+    parents: tuple[str, ...] = ()
+    method: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputContract:
+    """What a service's answers look like: free text, one of `choices`, or JSON that meets `schema`. At most one is set."""
+
+    choices: tuple[str, ...] | None = None
+    schema: Mapping[str, Any] | None = None
+
+
+class PromptTemplate(Protocol):
+    """A variant's prompt: turns an example's input into messages."""
+
+    source: str
+
+    def render(self, variables: Mapping[str, Any]) -> tuple[Message, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A complete, immutable way to serve a service.
+
+    `fingerprint` is the hash of all that its answers depend on: model, endpoint, parameters, prompt text, examples, pre- and
+    post-processing (with the bytes of files and Python functions that they name). Its name, comments, key and limits are left out.
+    """
+
+    name: str
+    model: ModelSpec
+    parameters: Mapping[str, Any]
+    prompt: PromptTemplate
+    preprocess: tuple[Mapping[str, Any], ...]
+    postprocess: tuple[Mapping[str, Any], ...]
+    lineage: Lineage
+    fingerprint: str
+    path: Path
+    output: OutputContract = OutputContract()
+    examples: tuple[Mapping[str, Any], ...] = ()
+
+    def render(self, input: Mapping[str, Any]) -> tuple[Message, ...]:
+        """The messages to send for one example's input: pre-processing, then few-shot examples, then the prompt."""
+        from proveout.project.processing import preprocess
+
+        return self.prompt.render(preprocess(self.preprocess, input))
+
+    def parse(self, text: str) -> Answer:
+        """What the service would use of a model's raw text: post-processing, then the output contract."""
+        from proveout.project.processing import postprocess
+
+        return postprocess(self.postprocess, self.output, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row of a dataset. `line` is its line in the file, 1-based; `cluster` defaults to its own id."""
+
+    id: str
+    input: Mapping[str, Any]
+    expected: Any
+    cluster: str
+    tags: tuple[str, ...] = ()
+    source: DatasetKind = "golden"
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRef:
+    """A declared dataset: its kind, its file, how its columns map to ours, and whether clusters are to be found in it."""
+
+    kind: DatasetKind
+    path: Path
+    columns: Mapping[str, str] = field(default_factory=dict)
+    find_clusters: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerSpec:
+    """A scorer's registered name, the metric name that it reports under, and its parameters from YAML."""
+
+    name: str
+    metric: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveSpec:
+    """One CLASS objective of a service. `margin` is absolute (0.02) or relative (10 % is 0.1), as the objective's metric is."""
+
+    objective: Objective
+    margin: float
+    metric: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One LLM-powered product function."""
+
+    name: str
+    path: Path
+    inputs: tuple[str, ...]
+    output: OutputContract
+    datasets: Mapping[DatasetKind, DatasetRef]
+    scorers: tuple[ScorerSpec, ...]
+    champion: str
+    objectives: Mapping[Objective, ObjectiveSpec]
+    variants: Mapping[str, Variant]
+    changes: Mapping[str, Change]
+    allow_code_execution: bool = False
+    traffic: Mapping[str, Any] = field(default_factory=dict)
+    rollout: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A proposal: this challenger, which improves these objectives and holds all others. `improves=()` is a forced migration."""
+
+    name: str
+    service: str
+    challenger: str
+    improves: tuple[Objective, ...]
+    hypothesis: str
+    path: Path
+    fallback: str | None = None
+    rollout: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Desired state of one environment: what each service serves there, and which targets must be told."""
+
+    name: str
+    path: Path
+    releases: Mapping[str, Mapping[str, Any]]
+    targets: tuple[Mapping[str, Any], ...] = ()
+    approvals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars per million tokens of one model, from a date on."""
+
+    provider: str
+    model: str
+    since: str
+    input: float
+    output: float
+    cached_input: float | None = None
+    per_request: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A team's repository, read whole and found valid."""
+
+    name: str
+    root: Path
+    store_url: str
+    services: Mapping[str, Service]
+    environments: Mapping[str, Environment]
+    prices: tuple[Price, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def change(self, name: str) -> tuple[Service, Change]:
+        """The change called `name` (or `service/name`) with its service.
+
+        Raises:
+            LookupError: no such change, or several services have one of that name; the message lists what there is.
+        """
+        service_name, _, change_name = name.rpartition("/")
+        found = [
+            (service, service.changes[change_name])
+            for service in self.services.values()
+            if change_name in service.changes and service_name in ("", service.name)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            options = ", ".join(f"{service.name}/{change_name}" for service, _ in found)
+            raise LookupError(f"several services have a change {change_name!r}; write one of {options}")
+        known = ", ".join(sorted(name for service in self.services.values() for name in service.changes)) or "none"
+        raise LookupError(f"there is no change {name!r}; known changes: {known}")
