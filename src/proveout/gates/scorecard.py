@@ -97,7 +97,7 @@ class Flip(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
 
 
-class Warning(msgspec.Struct, frozen=True, kw_only=True):
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """Something an expert would want to look at before believing the figures."""
 
     kind: str
@@ -160,7 +160,7 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
     flips: tuple[Flip, ...] = ()
     flip_counts: dict[str, int] = {}
     histograms: tuple[Histogram, ...] = ()
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[Notice, ...] = ()
     datasets: tuple[DatasetUse, ...] = ()
     ledger: tuple[LedgerLine, ...] = ()
     improves: tuple[Objective, ...] = ()
