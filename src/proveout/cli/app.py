@@ -1,0 +1,230 @@
+"""Every command's name, flags and help. Bodies import their room when they run, so that `--help` stays quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="proveout",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+tiny = typer.Typer(help="The built-in toy model.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(tiny, name="tiny")
+
+ProjectDir = Annotated[Path, typer.Option("--project", "-C", metavar="DIR", help="Project folder; default: here and upward.")]
+Concurrency = Annotated[int | None, typer.Option("--concurrency", min=1, metavar="N", help="Calls in flight at once.")]
+Repeats = Annotated[int | None, typer.Option("--repeats", min=1, metavar="N", help="Ask every example N times.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Use about N examples, whole clusters.")]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of every random choice.")]
+MaxCost = Annotated[float | None, typer.Option("--max-cost", min=0, metavar="USD", help="Never spend more than this.")]
+MaxCalls = Annotated[int | None, typer.Option("--max-calls", min=0, metavar="N", help="Never make more calls than this.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Pay for every call again; don't reuse finished ones.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before spending.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for the terminal.")]
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one self-contained HTML page.")]
+Markdown = Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write Markdown for a pull request.")]
+Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for a CI system.")]
+Gates = Annotated[str | None, typer.Option("--gates", metavar="A,B", help="Only these objectives' gates.")]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Print calls, cost, time and what can be detected, and stop.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        from proveout import __version__
+
+        typer.echo(f"proveout {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Prove a model change out before your users do.
+
+    Exit codes: 0 pass, 1 fail, 2 bad input or usage, 3 inconclusive, 4 could not measure.
+    """
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write the example project.")] = Path("."),
+) -> None:
+    """Write a working example project."""
+    from proveout.cli import scaffold
+
+    scaffold.init(directory)
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path | None, typer.Option("--project", "-C", metavar="DIR", help="Keep the project here.")] = None,
+) -> None:
+    """Run the example's changes on the built-in model, and say where to look next."""
+    from proveout.cli import scaffold
+
+    scaffold.demo(directory)
+
+
+@app.command()
+def check(project: ProjectDir = Path(".")) -> None:
+    """Validate every declared file, offline."""
+    from proveout.cli import checking
+
+    checking.check(project)
+
+
+@app.command()
+def run(
+    change: Annotated[str, typer.Argument(metavar="CHANGE", help="A change's name, or SERVICE/CHANGE.")],
+    project: ProjectDir = Path("."),
+    stage: Annotated[str, typer.Option("--stage", metavar="STAGE", help="dev or staging.")] = "dev",
+    gates: Gates = None,
+    plan: PlanOnly = False,
+    concurrency: Concurrency = None,
+    repeats: Repeats = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    max_cost: MaxCost = None,
+    max_calls: MaxCalls = None,
+    no_cache: NoCache = False,
+    yes: Yes = False,
+    json: Json = None,
+    html: Html = None,
+    markdown: Markdown = None,
+    junit: Junit = None,
+) -> None:
+    """Run the gates of a stage on a change, and give its scorecard."""
+    from proveout.cli import running
+
+    running.run_change(
+        project,
+        change,
+        stage=stage,
+        plan_only=plan,
+        flags=running.Flags(gates, concurrency, repeats, limit, seed, max_cost, max_calls, not no_cache, yes),
+        outputs=running.Outputs(json=json, html=html, markdown=markdown, junit=junit),
+    )
+
+
+@app.command()
+def compare(
+    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    champion: Annotated[str, typer.Argument(metavar="A", help="The variant that is compared with.")],
+    challenger: Annotated[str, typer.Argument(metavar="B", help="The variant that is judged.")],
+    project: ProjectDir = Path("."),
+    improves: Annotated[str, typer.Option("--improves", metavar="A,B", help="Objectives that B claims to improve.")] = "",
+    gates: Gates = None,
+    plan: PlanOnly = False,
+    concurrency: Concurrency = None,
+    repeats: Repeats = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    max_cost: MaxCost = None,
+    max_calls: MaxCalls = None,
+    no_cache: NoCache = False,
+    yes: Yes = False,
+    json: Json = None,
+    html: Html = None,
+    markdown: Markdown = None,
+    junit: Junit = None,
+) -> None:
+    """Compare two variants without a change file."""
+    from proveout.cli import running
+
+    running.compare(
+        project,
+        service,
+        champion,
+        challenger,
+        improves=improves,
+        plan_only=plan,
+        flags=running.Flags(gates, concurrency, repeats, limit, seed, max_cost, max_calls, not no_cache, yes),
+        outputs=running.Outputs(json=json, html=html, markdown=markdown, junit=junit),
+    )
+
+
+@app.command()
+def selftest(
+    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    project: ProjectDir = Path("."),
+    comparisons: Annotated[int, typer.Option("--comparisons", min=100, metavar="N", help="How many A/A comparisons.")] = 2000,
+    concurrency: Concurrency = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    max_cost: MaxCost = None,
+    max_calls: MaxCalls = None,
+    no_cache: NoCache = False,
+    yes: Yes = False,
+    json: Json = None,
+) -> None:
+    """Compare the champion with itself many times on your own data: how often would Proveout wrongly pass?"""
+    from proveout.cli import running
+
+    running.selftest(
+        project,
+        service,
+        comparisons=comparisons,
+        flags=running.Flags(None, concurrency, None, limit, seed, max_cost, max_calls, not no_cache, yes),
+        json=json,
+    )
+
+
+@app.command()
+def report(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the start of one, or 'latest'.")] = "latest",
+    project: ProjectDir = Path("."),
+    json: Json = None,
+    html: Html = None,
+    markdown: Markdown = None,
+    junit: Junit = None,
+) -> None:
+    """Show an earlier run's scorecard again, from the store."""
+    from proveout.cli import running
+
+    running.report(project, run_id, running.Outputs(json=json, html=html, markdown=markdown, junit=junit))
+
+
+@app.command()
+def probe(
+    url: Annotated[str, typer.Argument(metavar="URL", help="An OpenAI-compatible base URL, such as http://127.0.0.1:8000/v1.")],
+    model: Annotated[str | None, typer.Option("--model", metavar="NAME", help="Model to ask; default: the first listed.")] = None,
+    key: Annotated[str | None, typer.Option("--key", metavar="REF", help="env:NAME or file:PATH.")] = None,
+    json: Json = None,
+) -> None:
+    """Find out what an endpoint really supports, and how it counts."""
+    from proveout.cli import probing
+
+    probing.probe(url, model=model, key=key, json=json)
+
+
+@app.command()
+def schema(
+    directory: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Write one JSON Schema per kind of file here.")] = None,
+) -> None:
+    """Export the JSON Schemas of the declared files, for editors."""
+    from proveout.cli import checking
+
+    checking.schema(directory)
+
+
+@tiny.command("serve")
+def tiny_serve(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8089,
+) -> None:
+    """Serve the built-in model in OpenAI's format."""
+    from proveout.cli import serving
+
+    serving.tiny(host, port)
+
+

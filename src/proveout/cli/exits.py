@@ -1,0 +1,60 @@
+"""Exit codes, and every foreseen error as plain words: 0 pass, 1 fail, 2 bad input or usage, 3 inconclusive, 4 could not measure."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+BAD_INPUT = 2
+COULD_NOT_MEASURE = 4
+INTERRUPTED = 130
+
+
+class BadInput(Exception):
+    """What the user gave can't be used; the message says what to write instead."""
+
+
+def guarded(app: Callable[[], object]) -> None:
+    """Run the app; turn foreseen errors into a message on standard error and an exit code. The unforeseen keep their traceback."""
+    try:
+        app()
+    except BadInput as error:
+        leave(str(error), BAD_INPUT)
+    except KeyboardInterrupt:
+        leave("Stopped.", INTERRUPTED)
+    except Exception as error:
+        code = _foreseen(error)
+        if code is None:
+            raise
+        leave(str(error), code)
+
+
+def _foreseen(error: Exception) -> int | None:
+    """The exit code of an error that a room raises by design. A room's classes are looked up only if the room is loaded."""
+    for module, name, code in (
+        ("proveout.project.problems", "ProjectError", BAD_INPUT),
+        ("proveout.project.datasets", "DatasetError", BAD_INPUT),
+        ("proveout.models._base", "ModelError", COULD_NOT_MEASURE),
+        ("proveout.storage.errors", "StoreError", COULD_NOT_MEASURE),
+    ):
+        loaded = sys.modules.get(module)
+        if loaded is not None and isinstance(error, getattr(loaded, name)):
+            return BAD_INPUT if getattr(error, "trouble", None) == "url" else code
+    return None
+
+
+def leave(message: str, code: int) -> NoReturn:
+    """Say why on standard error and exit."""
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def quietly_closed(show: Callable[[], None]) -> None:
+    """Show something; a reader that has gone away (`| head`) is no error and changes no exit code."""
+    try:
+        show()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

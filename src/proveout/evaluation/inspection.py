@@ -1,0 +1,91 @@
+"""Looks at answers while they come in, the way an expert would: what flipped between the variants, and what looks odd."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import msgspec
+
+from proveout.evaluation.runner import Finished, answer_text
+from proveout.project.records import Example
+
+KEPT_FLIPS = 100
+"""Flips kept whole per direction; all are counted."""
+
+SHOWN_CHARACTERS = 2000
+
+
+class Flip(msgspec.Struct, frozen=True):
+    """An example whose score for one metric differs between the variants, with both answers of the first repeat."""
+
+    example: Example
+    champion: str
+    challenger: str
+    champion_score: float
+    challenger_score: float
+
+    @property
+    def better(self) -> bool:
+        return self.challenger_score > self.champion_score
+
+
+@dataclass(slots=True)
+class FlipCollector:
+    """Pairs the arms' first answers to each example and keeps those whose scores differ by half a point or more.
+
+    Only examples that one arm has answered and the other has not are held in memory.
+    """
+
+    metric: int
+    better: list[Flip] = field(default_factory=list)
+    worse: list[Flip] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    _waiting: dict[str, tuple[int, str, float] | None] = field(default_factory=dict)
+
+    def __call__(self, finished: Finished) -> None:
+        if finished.repeat != 0:
+            return
+        score = finished.scores[self.metric] if finished.scores else None
+        mine = None
+        if finished.attempt is not None and score is not None:
+            mine = (finished.arm, _shown(finished.attempt.text, answer_text(finished.attempt)), score.value)
+        key = f"{finished.example.source}\0{finished.example.id}"
+        if key not in self._waiting:
+            self._waiting[key] = mine
+            return
+        other = self._waiting.pop(key)
+        if mine is None or other is None or abs(mine[2] - other[2]) < 0.5:
+            return
+        champion, challenger = (mine, other) if mine[0] == 0 else (other, mine)
+        flip = Flip(finished.example, champion[1], challenger[1], champion[2], challenger[2])
+        kept, direction = (self.better, "better") if flip.better else (self.worse, "worse")
+        self.counts[direction] += 1
+        if len(kept) < KEPT_FLIPS:
+            kept.append(flip)
+
+
+@dataclass(slots=True)
+class FailureCollector:
+    """Counts calls without an answer and scorers that could not measure, by arm and cause, with one message of each."""
+
+    calls: Counter[tuple[int, str]] = field(default_factory=Counter)
+    messages: dict[tuple[int, str], str] = field(default_factory=dict)
+    unscored: Counter[int] = field(default_factory=Counter)
+    parse_failed: Counter[int] = field(default_factory=Counter)
+
+    def __call__(self, finished: Finished) -> None:
+        if finished.failure is not None:
+            key = (finished.arm, finished.failure.kind)
+            self.calls[key] += 1
+            self.messages.setdefault(key, str(finished.failure))
+            return
+        if any(score is None for score in finished.scores):
+            self.unscored[finished.arm] += 1
+        if any(score is not None and score.parse_failed for score in finished.scores):
+            self.parse_failed[finished.arm] += 1
+
+
+def _shown(text: str, answer: str) -> str:
+    shown = text if text.strip() == answer else f"{answer}\n\n{text}" if answer not in text else text
+    return shown if len(shown) <= SHOWN_CHARACTERS else shown[:SHOWN_CHARACTERS] + " …"

@@ -1,0 +1,288 @@
+"""Asks every arm about every example, scores the answers, and fills the score table.
+
+Workers draw from one bounded iterator (never a task per row), so time per example does not grow with the dataset. Each call carries its
+example, arm and repeat with it, so that a score cannot end up at another row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from proveout.evaluation.records import Attempt, Score
+from proveout.evaluation.scorers import ModelScorer, PairwiseScorer, Scorer, ScorerFailed
+from proveout.evaluation.table import NOT_MEASURED, ScoreTable, text_key
+from proveout.evaluation.workload import Task
+from proveout.models import BudgetExceeded, Generation, Model, ModelError, Request
+from proveout.project.records import Example, Variant
+
+AnyScorer = Scorer | ModelScorer | PairwiseScorer
+
+GIVE_UP_AFTER = 20
+"""An evaluation stops early once this many calls have failed and they are most of the calls made: the endpoint is down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A variant with the opened model that answers for it."""
+
+    variant: Variant
+    model: Model
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A scorer under the name that its figures are reported by."""
+
+    name: str
+    scorer: AnyScorer
+
+
+class Finished(NamedTuple):
+    """One finished call, as observers see it. Either `generation` and `attempt` are set, or `failure` says why there is no answer.
+
+    `scores` is in the order of the metrics; None where a scorer could not measure.
+    """
+
+    example: Example
+    arm: int
+    variant: Variant
+    repeat: int
+    generation: Generation | None
+    attempt: Attempt | None
+    failure: ModelError | None
+    scores: tuple[Score | None, ...]
+
+
+class Observer(Protocol):
+    """Something that looks at each finished call: a recorder, a progress display, a collector of flips."""
+
+    def __call__(self, finished: Finished) -> None: ...
+
+
+class Halted(Exception):
+    """The evaluation can't go on: out of budget, or the endpoint is down."""
+
+
+class _Call(NamedTuple):
+    row: int
+    example: Example
+    arm: int
+    repeat: int
+
+
+async def evaluate(
+    work: Iterable[Task],
+    arms: Sequence[Arm],
+    metrics: Sequence[Metric],
+    *,
+    concurrency: int = 32,
+    observers: Sequence[Observer] = (),
+    models: Any = None,
+    stream: bool = False,
+) -> ScoreTable:
+    """Run `work` on all `arms` and score every answer.
+
+    Args:
+        work: examples with their repeats; drawn lazily.
+        arms: champion first, challenger second (or a single arm).
+        metrics: scorers to apply to every answer.
+        concurrency: calls in flight at once.
+        observers: told about each finished call, in the order of finishing.
+        models: opens models for scorers that need one (judges, embeddings).
+        stream: ask for streamed answers, so that time to first token is measured.
+
+    Returns:
+        The table. `table.aborted` says why it ended early, if it did; failed calls are rows with NaN scores.
+    """
+    return await _Evaluation(arms, metrics, observers, models, stream).run(work, concurrency)
+
+
+class _Evaluation:
+    def __init__(
+        self, arms: Sequence[Arm], metrics: Sequence[Metric], observers: Sequence[Observer], models: Any, stream: bool
+    ) -> None:
+        self.arms = arms
+        self.metrics = metrics
+        self.observers = observers
+        self.models = models
+        self.stream = stream
+        self.table = ScoreTable([metric.name for metric in metrics])
+        self.pairwise = any(isinstance(metric.scorer, PairwiseScorer) for metric in metrics)
+        self.waiting: dict[tuple[int, int], tuple[_Call, Generation | None, Attempt | None, ModelError | None]] = {}
+        self.failures = 0
+        self.done = 0
+
+    async def run(self, work: Iterable[Task], concurrency: int) -> ScoreTable:
+        calls = self._calls(work)
+        workers = [asyncio.ensure_future(self._work(calls)) for _ in range(max(1, concurrency))]
+        try:
+            await asyncio.gather(*workers)
+        except Halted as halt:
+            self.table.aborted = str(halt)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        return self.table
+
+    def _calls(self, work: Iterable[Task]) -> Iterator[_Call]:
+        """Arms take turns at going first, so that neither always meets the endpoint warm."""
+        order = range(len(self.arms))
+        for example, repeats in work:
+            row = self.table.examples.add(example, text_key(_canonical(example.expected)))
+            for repeat in range(repeats):
+                for arm in order if (row + repeat) % 2 == 0 else reversed(order):
+                    yield _Call(row, example, arm, repeat)
+
+    async def _work(self, calls: Iterator[_Call]) -> None:
+        for call in calls:
+            await self._answer(call)
+
+    async def _answer(self, call: _Call) -> None:
+        arm = self.arms[call.arm]
+        generation = attempt = failure = None
+        try:
+            generation = await arm.model.generate(self._request(call, arm.variant))
+        except BudgetExceeded as error:
+            raise Halted(str(error)) from error
+        except ModelError as error:
+            failure = error
+        if generation is not None:
+            attempt = Attempt(
+                example=call.example,
+                text=generation.text,
+                answer=arm.variant.parse(generation.text),
+                tool_calls=generation.tool_calls,
+                finish_reason=generation.finish_reason,
+            )
+        if self.pairwise and len(self.arms) == 2:
+            await self._meet_partner(call, generation, attempt, failure)
+        else:
+            self._finish(call, generation, attempt, failure, await self._score(attempt))
+
+    def _request(self, call: _Call, variant: Variant) -> Request:
+        return Request(
+            messages=variant.render(call.example.input),
+            parameters=variant.parameters,
+            stream=self.stream,
+            repeat=call.repeat,
+            example=call.example.id,
+            input=call.example.input,
+        )
+
+    async def _score(self, attempt: Attempt | None) -> list[Score | None]:
+        """Every metric's score; None where there is no answer, where the scorer failed, or where it takes a pair to score."""
+        scores: list[Score | None] = []
+        for metric in self.metrics:
+            scorer = metric.scorer
+            if attempt is None or isinstance(scorer, PairwiseScorer):
+                scores.append(None)
+                continue
+            try:
+                if isinstance(scorer, ModelScorer):
+                    scores.append(await scorer.score(attempt, self.models))
+                else:
+                    scores.append(scorer.score(attempt))
+            except ScorerFailed:
+                scores.append(None)
+        return scores
+
+    async def _meet_partner(
+        self, call: _Call, generation: Generation | None, attempt: Attempt | None, failure: ModelError | None
+    ) -> None:
+        """Pairwise scorers need both arms' answers: the first to finish waits in a slot, the second scores both."""
+        slot = (call.row, call.repeat)
+        partner = self.waiting.pop(slot, None)
+        mine = (call, generation, attempt, failure)
+        if partner is None:
+            self.waiting[slot] = mine
+            return
+        champion, challenger = (mine, partner) if call.arm == 0 else (partner, mine)
+        both = [await self._score(champion[2]), await self._score(challenger[2])]
+        if champion[2] is not None and challenger[2] is not None:
+            for index, metric in enumerate(self.metrics):
+                if isinstance(metric.scorer, PairwiseScorer):
+                    both[0][index], both[1][index] = await self._compare(metric.scorer, champion[2], challenger[2])
+        self._finish(*champion, both[0])
+        self._finish(*challenger, both[1])
+
+    async def _compare(
+        self, scorer: PairwiseScorer, champion: Attempt, challenger: Attempt
+    ) -> tuple[Score | None, Score | None]:
+        """A win is 1, a loss 0, a tie 1/2 for both: the difference of the scores is the preference."""
+        try:
+            result = await scorer.compare(champion.example, champion, challenger, self.models)
+        except ScorerFailed:
+            return None, None
+        reason = "; ".join(result.reasons)
+        return (
+            Score(value=(1 - result.preference) / 2, reason=reason),
+            Score(value=(1 + result.preference) / 2, reason=reason),
+        )
+
+    def _finish(
+        self,
+        call: _Call,
+        generation: Generation | None,
+        attempt: Attempt | None,
+        failure: ModelError | None,
+        scores: Sequence[Score | None],
+    ) -> None:
+        values = [NOT_MEASURED if score is None else score.value for score in scores]
+        if generation is None or attempt is None:
+            self.table.add(call.row, call.arm, call.repeat, values, failed=True)
+        else:
+            usage, timings = generation.usage, generation.timings
+            self.table.add(
+                call.row,
+                call.arm,
+                call.repeat,
+                values,
+                answer=text_key(answer_text(attempt)),
+                raw=text_key(attempt.text),
+                seconds=timings.e2e if timings else NOT_MEASURED,
+                output_tokens=usage.output_tokens if usage else NOT_MEASURED,
+                characters=len(attempt.text),
+            )
+        variant = self.arms[call.arm].variant
+        finished = Finished(
+            call.example, call.arm, variant, call.repeat, generation, attempt, failure, tuple(scores)
+        )
+        for observer in self.observers:
+            observer(finished)
+        self._watch(failure)
+
+    def _watch(self, failure: ModelError | None) -> None:
+        self.done += 1
+        if failure is None:
+            return
+        self.failures += 1
+        if failure.kind in ("auth", "bad_request") and self.failures == self.done >= 3:
+            raise Halted(f"every call so far was refused: {failure}")
+        if self.failures >= GIVE_UP_AFTER and self.failures > self.done / 2:
+            raise Halted(f"{self.failures} of {self.done} calls failed, the last with: {failure}")
+
+
+def answer_text(attempt: Attempt) -> str:
+    """What agreement is measured on: the parsed answer in a canonical form, or the raw text where it could not be parsed."""
+    if attempt.answer.problem is not None:
+        return attempt.text.strip()
+    value = attempt.answer.value
+    return value.strip() if isinstance(value, str) else _canonical(value)
+
+
+def _canonical(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode()
+    except (TypeError, orjson.JSONEncodeError):
+        return repr(value)

@@ -1,0 +1,95 @@
+"""What a gate is: it says what evidence it needs, and turns that evidence into findings. Verdicts are given elsewhere, in `verdicts`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from proveout.evaluation.table import ScoreTable
+from proveout.gates.scorecard import Claim, Measure, Notice
+from proveout.project.records import Objective, ObjectiveSpec, Service
+from proveout.statistics import Estimate, PairedTest
+
+CONFIDENCE_ALPHA = 0.05
+"""One-sided error of every gate that isn't a claim, and of being shown worse."""
+
+DEFAULT_POWER = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a gate wants of the evaluation: every example `base` times, and `sampled` repeats on about `sample` examples."""
+
+    base: int = 1
+    sampled: int = 1
+    sample: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One figure that a gate measured on both variants, before a verdict.
+
+    `test` is of the null that the claim asks for (margin 0 when the change claims to improve it). `pessimistic` is the same test with every
+    failed call held against the challenger: a pass must survive it. `problem` says why it could not be measured; `blocked` why it may not
+    pass whatever the figures say. `per_cluster` is the number of examples behind one cluster, to tell needed clusters in examples.
+    """
+
+    objective: Objective
+    metric: str
+    claim: Claim
+    margin: float
+    higher_is_better: bool
+    champion: Estimate
+    challenger: Estimate
+    test: PairedTest | None
+    pessimistic: PairedTest | None = None
+    problem: str | None = None
+    blocked: str | None = None
+    per_cluster: float = 1.0
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that a gate brings to the scorecard."""
+
+    findings: tuple[Finding, ...]
+    measures: tuple[Measure, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was collected for the gates of one run."""
+
+    service: Service
+    table: ScoreTable
+    seed: int = 0
+
+
+class Gate(Protocol):
+    """A test of one CLASS objective. Implementations are frozen dataclasses without state, one file each."""
+
+    objective: Objective
+
+    def demand(self, spec: ObjectiveSpec) -> Demand:
+        """The calls that this gate needs."""
+        ...
+
+    def measure(self, evidence: Evidence, spec: ObjectiveSpec, claim: Claim) -> Findings:
+        """The figures and their tests. Never raises on data: what can't be measured is a finding with a `problem`."""
+        ...
+
+
+NOTHING = Estimate(float("nan"), float("nan"), float("nan"), 0)
+
+
+def not_measured(objective: Objective, metric: str, spec: ObjectiveSpec, claim: Claim, problem: str) -> Finding:
+    """A finding that says only why there is none."""
+    return Finding(objective, metric, claim, spec.margin, True, NOTHING, NOTHING, None, problem=problem)
+
+
+def claim_of(objective: Objective, improves: Collection[str]) -> Claim:
+    """Whether a change claims to improve an objective or must hold it."""
+    return "improves" if objective in improves else "holds"

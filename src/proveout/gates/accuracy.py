@@ -1,0 +1,208 @@
+"""Accuracy: champion and challenger on the same examples, tested on clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proveout.evaluation.table import ScoreTable
+from proveout.gates._base import Demand, Evidence, Finding, Findings, not_measured
+from proveout.gates.pairing import Paired, Values, example_means, failed_share, from_source, pair
+from proveout.gates.scorecard import Claim, Measure, Notice
+from proveout.gates.verdicts import figure
+from proveout.project.records import Objective, ObjectiveSpec
+from proveout.statistics import PairedTest, mean_interval, paired_test, prediction_powered_test
+
+DEFAULT_MAX_FAILURES = 0.05
+FEWEST_LABELLED = 20
+"""Human-labelled clusters below which silver labels or a judge are not corrected, but left out."""
+
+HUMAN = ":human"
+"""Suffix of the column that holds people's labels of the answers which a judge scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyGate:
+    """Superiority of the challenger where the change claims it, else non-inferiority to the margin, on the service's metric.
+
+    Golden examples decide. Silver labels, or a judge, only stretch them: the cluster differences that they predict are corrected by
+    those that people labelled (prediction-powered inference), and on their own they can't pass unless the service trusts them.
+    """
+
+    judged: Mapping[str, bool] = field(default_factory=dict)
+    """Metrics that a model judges, and whether that judge was calibrated against people."""
+
+    higher_is_better: Mapping[str, bool] = field(default_factory=dict)
+
+    objective: ClassVar[Objective] = "accuracy"
+
+    def demand(self, spec: ObjectiveSpec) -> Demand:
+        return Demand(base=int(spec.settings.get("repeats", 1)))
+
+    def measure(self, evidence: Evidence, spec: ObjectiveSpec, claim: Claim) -> Findings:
+        table = evidence.table
+        metric = spec.metric or table.metrics[0]
+        limit = float(spec.settings.get("max_failures", DEFAULT_MAX_FAILURES))
+        for arm, name in enumerate(("champion", "challenger")):
+            share = failed_share(table, arm)
+            if share > limit:
+                problem = f"{share:.1%} of the {name}'s calls failed, more than the {limit:.1%} that max_failures allows"
+                return Findings((not_measured("accuracy", metric, spec, claim, problem),))
+        finding, notices = self._finding(evidence, metric, spec, claim)
+        return Findings((finding,), tuple(self._others(table, metric)), tuple(notices))
+
+    def _finding(
+        self, evidence: Evidence, metric: str, spec: ObjectiveSpec, claim: Claim
+    ) -> tuple[Finding, list[Notice]]:
+        table = evidence.table
+        golden = from_source(table, "golden")
+        trusted = bool(spec.settings.get("trust_silver", False))
+        arms = _means(table, metric)
+        truth = _means(table, metric + HUMAN) if metric + HUMAN in table.metrics else None
+        decided = arms if metric not in self.judged or trusted or truth is None else truth
+        keep = golden if golden.any() and not trusted else np.ones(len(table.examples), dtype=bool)
+        paired = pair(table, *decided, keep)
+        notices: list[Notice] = []
+        higher = self.higher_is_better.get(metric, True)
+        margin = 0.0 if claim == "improves" else spec.margin
+
+        if len(paired.names) < 2:
+            problem = f"only {len(paired.names)} clusters of examples have a score from both variants"
+            return not_measured("accuracy", metric, spec, claim, problem), notices
+        test = paired_test(paired.champion, paired.challenger, margin=margin, higher_is_better=higher, seed=evidence.seed)
+        stretched = None if trusted else self._stretched(table, metric, truth, margin, higher, notices)
+        finding = Finding(
+            objective="accuracy",
+            metric=metric,
+            claim=claim,
+            margin=spec.margin,
+            higher_is_better=higher,
+            champion=mean_interval(paired.champion),
+            challenger=mean_interval(paired.challenger),
+            test=stretched or test,
+            pessimistic=None if stretched else _pessimistic(table, metric, keep, margin, higher, evidence.seed),
+            blocked=self._blocked(metric, trusted, bool(golden.any()), truth is not None),
+            per_cluster=paired.per_cluster,
+        )
+        return finding, notices
+
+    def _blocked(self, metric: str, trusted: bool, golden: bool, labelled: bool) -> str | None:
+        if metric in self.judged and not self.judged[metric]:
+            return "the judge is not calibrated against people's labels (give it a calibration file)"
+        if metric in self.judged and not labelled and not trusted:
+            return "nobody has labelled answers of these two variants, so the judge's bias between them is unknown"
+        if not golden and not trusted:
+            return "there are no golden examples, and AI-labelled ones alone may not pass (trust_silver: true would allow it)"
+        return None
+
+    def _stretched(
+        self,
+        table: ScoreTable,
+        metric: str,
+        truth: tuple[Values, Values] | None,
+        margin: float,
+        higher: bool,
+        notices: list[Notice],
+    ) -> PairedTest | None:
+        """The prediction-powered test, where enough clusters have both a person's label and a predicted one, and more have only the latter."""
+        labelled, predicted, extra = (
+            _judged_clusters(table, _means(table, metric), truth) if truth is not None else _silver_clusters(table, metric)
+        )
+        if extra is None or predicted is None or labelled is None:
+            return None
+        if len(labelled) < FEWEST_LABELLED:
+            notices.append(
+                Notice(
+                    kind="not_stretched",
+                    message=(
+                        f"{len(extra):,} clusters have only a silver label or a judge's score. They were left out, because only "
+                        f"{len(labelled)} clusters also have a person's label to correct them by (at least {FEWEST_LABELLED} are needed)."
+                    ),
+                    count=len(extra),
+                )
+            )
+            return None
+        return prediction_powered_test(labelled, predicted, extra, margin=margin, higher_is_better=higher)
+
+    def _others(self, table: ScoreTable, metric: str) -> list[Measure]:
+        """Every other scorer's figures, beside the gate."""
+        others = [name for name in table.metrics if name != metric and not name.endswith(HUMAN)]
+        measures: list[Measure] = []
+        for name in others:
+            paired = pair(table, *_means(table, name), from_source(table, "golden"))
+            measures.append(
+                Measure(
+                    objective="accuracy",
+                    metric=name,
+                    champion=figure(mean_interval(paired.champion)),
+                    challenger=figure(mean_interval(paired.challenger)),
+                )
+            )
+        return measures
+
+
+def _means(table: ScoreTable, metric: str) -> tuple[Values, Values]:
+    values = table.column(metric)
+    return example_means(table, values, 0), example_means(table, values, 1)
+
+
+def _pessimistic(
+    table: ScoreTable, metric: str, keep: NDArray[np.bool_], margin: float, higher: bool, seed: int
+) -> PairedTest | None:
+    """The test with failed calls counted against the challenger; None where none failed or the scores are not within 0 and 1."""
+    values = table.column(metric)
+    missing = np.isnan(values)
+    known = values[~missing]
+    if not missing.any() or not len(known) or known.min() < 0 or known.max() > 1:
+        return None
+    best, worst = (1.0, 0.0) if higher else (0.0, 1.0)
+    filled = np.where(missing, np.where(np.asarray(table.arm) == 0, best, worst), values)
+    paired: Paired = pair(table, example_means(table, filled, 0), example_means(table, filled, 1), keep)
+    return paired_test(paired.champion, paired.challenger, margin=margin, higher_is_better=higher, seed=seed)
+
+
+def _judged_clusters(
+    table: ScoreTable, judge: tuple[Values, Values], truth: tuple[Values, Values] | None
+) -> tuple[Values | None, Values | None, Values | None]:
+    """Differences by cluster: people's, the judge's on the same clusters, and the judge's where people have not looked."""
+    if truth is None:
+        return None, None, None
+    seen = ~np.isnan(truth[0]) & ~np.isnan(truth[1])
+    people, machine, rest = pair(table, *truth, seen), pair(table, *judge, seen), pair(table, *judge, ~seen)
+    unseen = [index for index, name in enumerate(rest.names) if name not in set(people.names)]
+    if people.names != machine.names or not unseen:
+        return None, None, None
+    return (
+        people.challenger - people.champion,
+        machine.challenger - machine.champion,
+        (rest.challenger - rest.champion)[unseen],
+    )
+
+
+def _silver_clusters(
+    table: ScoreTable, metric: str
+) -> tuple[Values | None, Values | None, Values | None]:
+    """Differences by cluster: against people's labels, against silver ones for the same examples, and against silver ones alone."""
+    silver, golden = from_source(table, "silver"), from_source(table, "golden")
+    if not silver.any() or not golden.any():
+        return None, None, None
+    arms = _means(table, metric)
+    golden_ids = {table.examples.ids[index] for index in np.flatnonzero(golden)}
+    both = np.array([name in golden_ids for name in table.examples.ids])
+    overlap_ids = {table.examples.ids[index] for index in np.flatnonzero(silver & both)}
+    overlap = np.array([name in overlap_ids for name in table.examples.ids])
+    people, machine = pair(table, *arms, golden & overlap), pair(table, *arms, silver & overlap)
+    rest = pair(table, *arms, silver & ~both)
+    known = set(pair(table, *arms, golden).names)
+    unseen = [index for index, name in enumerate(rest.names) if name not in known]
+    if people.names != machine.names or not unseen:
+        return None, None, None
+    return (
+        people.challenger - people.champion,
+        machine.challenger - machine.champion,
+        (rest.challenger - rest.champion)[unseen],
+    )
