@@ -1,0 +1,74 @@
+"""Opening a store: the one door to all that Proveout keeps."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from proveout.storage.calls import Calls
+from proveout.storage.database import Database
+from proveout.storage.events import Events
+from proveout.storage.ledger import Ledger
+from proveout.storage.outcomes import Outcomes
+from proveout.storage.runs import Runs
+from proveout.storage.schema import ensure_schema
+from proveout.storage.writer import Writer
+
+
+class Store:
+    """All that Proveout keeps, by what it is: `calls`, `runs`, `outcomes`, `ledger`, `events`; and the `writer` behind them.
+
+    `url` shows no password. Close it, or use it in a `with`, so that what is queued gets written.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.url = database.name
+        self.writer = Writer(database)
+        self.calls = Calls(database, self.writer)
+        self.runs = Runs(database)
+        self.outcomes = Outcomes(database, self.writer)
+        self.ledger = Ledger(database)
+        self.events = Events(database, self.writer)
+
+    def close(self) -> None:
+        """Write what is queued and disconnect. Idempotent.
+
+        Raises:
+            StoreError: a row queued without waiting was not written.
+        """
+        try:
+            self.writer.close()
+        finally:
+            self.calls.close()
+            self.database.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_store(url: str) -> Store:
+    """Open the store at a URL, making it (and a SQLite file's folder) or bringing its tables up to date where needed.
+
+    `sqlite:///path/to/store.db` (a relative path is relative to the working directory) or
+    `postgresql://user:password@host/database`. Options in the query: `timeout` in seconds (30) for locks and lost servers; on
+    SQLite `synchronous` (`NORMAL`). What was acknowledged survives the end of the process by any signal. Power loss or a crash
+    of the operating system may undo the last commits on SQLite, though never damage the file; with `synchronous=FULL` it
+    undoes none, at an fsync for every commit. PostgreSQL does as its own `synchronous_commit` says.
+
+    Raises:
+        StoreError: the store can't be opened; says why and what to do.
+    """
+    database = Database(url)
+    try:
+        if database.is_sqlite:
+            database.prepare_sqlite()
+        ensure_schema(database)
+    except BaseException:
+        database.close()
+        raise
+    return Store(database)
