@@ -1,6 +1,7 @@
 """The store: finished calls, runs, outcomes, the ledger and events, in SQLite or PostgreSQL.
 
-`open_store(url)` is the way in. Names are loaded when first used, because SQLAlchemy takes a fifth of a second to import.
+`open_store(url)` is the way in. Names are loaded when first used, because SQLAlchemy takes a fifth of a second to
+import.
 """
 
 from __future__ import annotations

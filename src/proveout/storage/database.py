@@ -27,8 +27,9 @@ _EXAMPLES = "Write sqlite:///path/to/store.db or postgresql://user:password@host
 class Database:
     """A store's address and how to talk to it. Opening one connects to nothing yet.
 
-    `timeout` in the URL's query (seconds, 30 unless set) bounds how long anything waits for another process's lock, and how
-    long a lost server is waited for. `synchronous=FULL` makes SQLite survive power loss too, at an fsync for every commit.
+    `timeout` in the URL's query (seconds, 30 unless set) bounds how long anything waits for another process's lock,
+    and how long a lost server is waited for. `synchronous=FULL` makes SQLite survive power loss too, at an fsync for
+    every commit.
     """
 
     def __init__(self, url: str) -> None:
@@ -94,7 +95,9 @@ class Database:
                 connection.close()
 
     def _enter_wal_mode(self, connection: sqlite3.Connection) -> None:
-        """SQLite doesn't wait for others on this pragma, so that two processes that create one store must be patient here."""
+        """SQLite doesn't wait for others on this pragma, so that two processes that create one store must be patient
+        here.
+        """
         deadline = time.monotonic() + self.timeout_s
         while True:
             try:
@@ -129,8 +132,8 @@ class Database:
     def transaction(self, lock: str | None = None) -> Iterator[Connection]:
         """A transaction that commits at the end of the block, or rolls back if the block raises.
 
-        On SQLite it is the only writer from the start. On PostgreSQL `lock` names a lock held until the end, so that two
-        processes which name the same one take turns.
+        On SQLite it is the only writer from the start. On PostgreSQL `lock` names a lock held until the end, so that
+        two processes which name the same one take turns.
         """
         with self.translating_errors(), self.engine.connect() as connection:
             if self.is_sqlite:
@@ -145,10 +148,11 @@ class Database:
 
 
 class Driver:
-    """One connection of the plain driver, made when first needed and again when it was lost. Safe to share among threads.
+    """One connection of the plain driver, made when first needed and again when it was lost. Safe to share among
+    threads.
 
-    SQLAlchemy costs more than SQLite itself on statements this small, so that reading the call cache and writing batches go
-    through here; everything else goes through `Database.reading` and `Database.transaction`.
+    SQLAlchemy costs more than SQLite itself on statements this small, so that reading the call cache and writing
+    batches go through here; everything else goes through `Database.reading` and `Database.transaction`.
     """
 
     def __init__(self, database: Database) -> None:

@@ -71,11 +71,11 @@ def explain(error: BaseException, url: str) -> StoreError:
 _SENTENCES: dict[Trouble, tuple[str, str]] = {
     "unreachable": (
         "the database server can't be reached",
-        "Check that it runs and that host, port, user and password in the URL are right; then run the same command again.",
+        "Check that it runs and that the URL names the right host, port and user; then run the same command again.",
     ),
     "locked": (
         "another process held its lock for too long",
-        "Wait for that process or end it, then run the same command again; add ?timeout=SECONDS to the URL to wait longer.",
+        "Wait for that process or end it, then run the same command again; ?timeout=SECONDS in the URL waits longer.",
     ),
     "full": (
         "there is no room left to write",

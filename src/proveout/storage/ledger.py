@@ -1,4 +1,6 @@
-"""The ledger: every variant ever tried against a dataset version, and the share of the error budget that each try got."""
+"""The ledger: every variant ever tried against a dataset version, and the share of the error budget that each try
+got.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from proveout.storage.database import Database
 from proveout.storage.records import Claim, LedgerEntry
 
 Level = Callable[[Sequence[LedgerEntry]], float]
-"""From the earlier entries, in order of attempt, to the level of the next one. Pure: it may be called while a lock is held."""
+"""From the earlier entries, in order of attempt, to the level of the next one. Pure: it may be called while a lock is
+held.
+"""
 
 _columns = tables.ledger.c
 _TRY = ("dataset_version", "objective", "champion", "challenger", "evidence")
@@ -25,7 +29,8 @@ class Ledger:
         self._database = database
 
     def claim(self, claim: Claim, level: Level) -> LedgerEntry:
-        """The entry of a try: a new one, at the level that `level` gives it, or the one that this same evidence has already.
+        """The entry of a try: a new one, at the level that `level` gives it, or the one that this same evidence has
+        already.
 
         Judging the same evidence again is the same try: it gets the same attempt number and the same level.
         """
@@ -54,7 +59,9 @@ class Ledger:
         return entry
 
     def settle(self, entry: LedgerEntry, *, p_value: float | None, rejected: bool | None) -> None:
-        """Record how an entry's test came out. `rejected`: the null hypothesis was, so the claim holds; None: not measured."""
+        """Record how an entry's test came out. `rejected`: the null hypothesis was, so the claim holds; None: not
+        measured.
+        """
         this = (_columns.dataset_version == entry.dataset_version) & (_columns.objective == entry.objective)
         with self._database.transaction() as connection:
             connection.execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, literal, select, tuple_
 
 from proveout.storage import tables
 from proveout.storage.database import Database, Row
@@ -21,7 +21,9 @@ _to_json = msgspec.json.Encoder().encode
 
 
 class Outcomes:
-    """Outcomes in the order of example, repeat, arm: what champion and challenger made of one input stand side by side."""
+    """Outcomes in the order of example, repeat, arm: what champion and challenger made of one input stand side by
+    side.
+    """
 
     def __init__(self, database: Database, writer: Writer) -> None:
         self._database = database
@@ -47,7 +49,7 @@ class Outcomes:
         """Up to `limit` outcomes of a run, beginning after where another page ended (see `cursor`)."""
         query = select(tables.outcomes).where(_columns.run == run)
         if after is not None:
-            query = query.where(_position > tuple_(*after))
+            query = query.where(_position > tuple_(*map(literal, after)))
         if arm is not None:
             query = query.where(_columns.arm == arm)
         if failed is not None:
@@ -72,7 +74,7 @@ class Outcomes:
         """How many outcomes of a run there are, by arm."""
         query = select(_columns.arm, func.count()).where(_columns.run == run).group_by(_columns.arm)
         with self._database.reading() as connection:
-            return {arm: number for arm, number in connection.execute(query)}
+            return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def cursor(outcome: Outcome) -> Cursor:

@@ -1,4 +1,6 @@
-"""What the store hands out and takes: frozen records. All times are seconds since 1970 in UTC, by the writing machine's clock."""
+"""What the store hands out and takes: frozen records. All times are seconds since 1970 in UTC, by the writing
+machine's clock.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,11 @@ RunState = Literal["running", "finished", "failed"]
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One execution of a stage's gates. `id` sorts by time of creation; the scorecard is read apart, by `runs.scorecard(id)`.
+    """One execution of a stage's gates. `id` sorts by time of creation; the scorecard is read apart, by
+    `runs.scorecard(id)`.
 
-    `champion` and `challenger` are fingerprints. A run that was killed stays `running`: nobody was left to say otherwise.
+    `champion` and `challenger` are fingerprints. A run that was killed stays `running`: nobody was left to say
+    otherwise.
     """
 
     id: str
@@ -29,8 +33,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """One scored call of a run: `arm` 0 is the champion, 1 the challenger; `variant` its fingerprint.
 
-    `scores` maps metric names to values, None where a metric could not be measured. `answer` is what was scored, as JSON can hold it.
-    `failure` is a short stable word where there is no answer, else None. `call` is the key of the finished call.
+    `scores` maps metric names to values, None where a metric could not be measured. `answer` is what was scored, as
+    JSON can hold it. `failure` is a short stable word where there is no answer, else None. `call` is the key of the
+    finished call.
     """
 
     run: str
@@ -45,7 +50,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A try that wants its share of a dataset version's error budget. `evidence` is the digest of the numbers that it rests on."""
+    """A try that wants its share of a dataset version's error budget. `evidence` is the digest of the numbers that it
+    rests on.
+    """
 
     dataset_version: str
     service: str
@@ -59,7 +66,9 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim on the ledger: try number `attempt` (from 1) on this dataset version and objective, to be judged at `level`."""
+    """A claim on the ledger: try number `attempt` (from 1) on this dataset version and objective, to be judged at
+    `level`.
+    """
 
     dataset_version: str
     service: str
@@ -77,7 +86,9 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened and is never changed. `position` grows in the order of commits; readers go on after the last one seen."""
+    """Something that happened and is never changed. `position` grows in the order of commits; readers go on after the
+    last one seen.
+    """
 
     position: int
     id: str

@@ -1,4 +1,6 @@
-"""Which schema a store has, and bringing an older one up to date. Alembic is imported only where there is something to do."""
+"""Which schema a store has, and bringing an older one up to date. Alembic is imported only where there is something
+to do.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from proveout.storage.writer import Writer
 
 
 class Store:
-    """All that Proveout keeps, by what it is: `calls`, `runs`, `outcomes`, `ledger`, `events`; and the `writer` behind them.
+    """All that Proveout keeps, by what it is: `calls`, `runs`, `outcomes`, `ledger`, `events`; and the `writer`
+    behind them.
 
     `url` shows no password. Close it, or use it in a `with`, so that what is queued gets written.
     """
@@ -55,10 +56,11 @@ def open_store(url: str) -> Store:
     """Open the store at a URL, making it (and a SQLite file's folder) or bringing its tables up to date where needed.
 
     `sqlite:///path/to/store.db` (a relative path is relative to the working directory) or
-    `postgresql://user:password@host/database`. Options in the query: `timeout` in seconds (30) for locks and lost servers; on
-    SQLite `synchronous` (`NORMAL`). What was acknowledged survives the end of the process by any signal. Power loss or a crash
-    of the operating system may undo the last commits on SQLite, though never damage the file; with `synchronous=FULL` it
-    undoes none, at an fsync for every commit. PostgreSQL does as its own `synchronous_commit` says.
+    `postgresql://user:password@host/database`. Options in the query: `timeout` in seconds (30) for locks and lost
+    servers; on SQLite `synchronous` (`NORMAL`). What was acknowledged survives the end of the process by any signal.
+    Power loss or a crash of the operating system may undo the last commits on SQLite, though never damage the file;
+    with `synchronous=FULL` it undoes none, at an fsync for every commit. PostgreSQL does as its own
+    `synchronous_commit` says.
 
     Raises:
         StoreError: the store can't be opened; says why and what to do.

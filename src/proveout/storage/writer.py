@@ -33,11 +33,12 @@ class _Entry(NamedTuple):
 class Writer:
     """Takes rows, commits whatever has gathered in one transaction, then tells those who wait.
 
-    A row is a tuple of its table's columns in order (without a column that numbers itself). A row whose key is there already
-    is left as it was and counts as written. Once `put` has returned, the row survives the end of the process by any signal.
+    A row is a tuple of its table's columns in order (without a column that numbers itself). A row whose key is there
+    already is left as it was and counts as written. Once `put` has returned, the row survives the end of the process
+    by any signal.
 
-    A refused row does not take the others of its batch with it. A lost database server is waited for as long as the store's
-    time-out says; then the rows in hand fail and the next ones try again.
+    A refused row does not take the others of its batch with it. A lost database server is waited for as long as the
+    store's time-out says; then the rows in hand fail and the next ones try again.
     """
 
     def __init__(self, database: Database, *, linger_s: float = LINGER_S, capacity: int = CAPACITY) -> None:
