@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from proveout.evaluation.table import ScoreTable
@@ -61,11 +61,16 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was collected for the gates of one run."""
+    """What was collected for the gates of one run.
+
+    `judged` maps metrics that a model judges to whether that judge was calibrated against people's labels.
+    """
 
     service: Service
     table: ScoreTable
     seed: int = 0
+    judged: Mapping[str, bool] = field(default_factory=dict)
+    lower_is_better: frozenset[str] = frozenset()
 
 
 class Gate(Protocol):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -33,11 +32,6 @@ class AccuracyGate:
     those that people labelled (prediction-powered inference), and on their own they can't pass unless the service trusts them.
     """
 
-    judged: Mapping[str, bool] = field(default_factory=dict)
-    """Metrics that a model judges, and whether that judge was calibrated against people."""
-
-    higher_is_better: Mapping[str, bool] = field(default_factory=dict)
-
     objective: ClassVar[Objective] = "accuracy"
 
     def demand(self, spec: ObjectiveSpec) -> Demand:
@@ -63,11 +57,11 @@ class AccuracyGate:
         trusted = bool(spec.settings.get("trust_silver", False))
         arms = _means(table, metric)
         truth = _means(table, metric + HUMAN) if metric + HUMAN in table.metrics else None
-        decided = arms if metric not in self.judged or trusted or truth is None else truth
+        decided = arms if metric not in evidence.judged or trusted or truth is None else truth
         keep = golden if golden.any() and not trusted else np.ones(len(table.examples), dtype=bool)
         paired = pair(table, *decided, keep)
         notices: list[Notice] = []
-        higher = self.higher_is_better.get(metric, True)
+        higher = metric not in evidence.lower_is_better
         margin = 0.0 if claim == "improves" else spec.margin
 
         if len(paired.names) < 2:
@@ -85,19 +79,10 @@ class AccuracyGate:
             challenger=mean_interval(paired.challenger),
             test=stretched or test,
             pessimistic=None if stretched else _pessimistic(table, metric, keep, margin, higher, evidence.seed),
-            blocked=self._blocked(metric, trusted, bool(golden.any()), truth is not None),
+            blocked=_blocked(evidence.judged.get(metric), trusted, bool(golden.any()), truth is not None),
             per_cluster=paired.per_cluster,
         )
         return finding, notices
-
-    def _blocked(self, metric: str, trusted: bool, golden: bool, labelled: bool) -> str | None:
-        if metric in self.judged and not self.judged[metric]:
-            return "the judge is not calibrated against people's labels (give it a calibration file)"
-        if metric in self.judged and not labelled and not trusted:
-            return "nobody has labelled answers of these two variants, so the judge's bias between them is unknown"
-        if not golden and not trusted:
-            return "there are no golden examples, and AI-labelled ones alone may not pass (trust_silver: true would allow it)"
-        return None
 
     def _stretched(
         self,
@@ -143,6 +128,17 @@ class AccuracyGate:
                 )
             )
         return measures
+
+
+def _blocked(calibrated: bool | None, trusted: bool, golden: bool, labelled: bool) -> str | None:
+    """Why a pass may not stand. `calibrated` is None for a metric that no model judges."""
+    if calibrated is False:
+        return "the judge is not calibrated against people's labels (give it a calibration file)"
+    if calibrated and not labelled and not trusted:
+        return "nobody has labelled answers of these two variants, so the judge's bias between them is unknown"
+    if not golden and not trusted:
+        return "there are no golden examples, and AI-labelled ones alone may not pass (trust_silver: true would allow it)"
+    return None
 
 
 def _means(table: ScoreTable, metric: str) -> tuple[Values, Values]:

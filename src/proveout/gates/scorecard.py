@@ -160,7 +160,7 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
     flips: tuple[Flip, ...] = ()
     flip_counts: dict[str, int] = {}
     histograms: tuple[Histogram, ...] = ()
-    warnings: tuple[Notice, ...] = ()
+    notices: tuple[Notice, ...] = ()
     datasets: tuple[DatasetUse, ...] = ()
     ledger: tuple[LedgerLine, ...] = ()
     improves: tuple[Objective, ...] = ()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-
 from proveout.gates._base import CONFIDENCE_ALPHA, DEFAULT_POWER, Finding
 from proveout.gates.scorecard import Difference, Figure, GateResult, Needs, Verdict
 from proveout.statistics import Estimate, PairedTest, clusters_needed
@@ -98,13 +96,6 @@ def holm_levels(findings: list[tuple[Finding, float]], alpha: float) -> list[flo
         levels[index] = level
         stopped = stopped or not findings[index][1] <= level
     return levels
-
-
-def same_variant(finding: Finding) -> Finding:
-    """A claim by a challenger that is the champion itself: nothing changed, so nothing can be better."""
-    if finding.claim != "improves" or finding.problem is not None:
-        return finding
-    return replace(finding, blocked="champion and challenger are the same variant (equal fingerprints)")
 
 
 def figure(estimate: Estimate) -> Figure:

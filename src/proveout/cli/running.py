@@ -1,0 +1,281 @@
+"""`run`, `compare`, `selftest` and `report`: from flags to a run, from a run to what is shown and written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from proveout.cli.exits import BadInput, INTERRUPTED, leave, quietly_closed
+
+if TYPE_CHECKING:
+    from proveout.gates import Comparison, Prepared, RunOptions, Scorecard
+    from proveout.project import Project, Service, Variant
+    from proveout.storage import Store
+
+Result = TypeVar("Result")
+
+ASK_ABOVE_USD = 1.0
+"""On a terminal, a run that may cost more than this (or an unknown sum) asks first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The shared flags as typed; None where not given."""
+
+    gates: str | None = None
+    concurrency: int | None = None
+    repeats: int | None = None
+    limit: int | None = None
+    seed: int | None = None
+    max_cost: float | None = None
+    max_calls: int | None = None
+    cache: bool = True
+    yes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Which report files to write."""
+
+    json: Path | None = None
+    html: Path | None = None
+    markdown: Path | None = None
+    junit: Path | None = None
+
+
+def run_change(directory: Path, name: str, *, stage: str, plan_only: bool, flags: Flags, outputs: Outputs) -> None:
+    """`proveout run CHANGE`."""
+    from proveout.gates import Comparison
+
+    if stage not in ("dev", "staging"):
+        raise BadInput(f"--stage {stage}: write dev or staging")
+    project = load(directory)
+    try:
+        service, change = project.change(name)
+    except LookupError as error:
+        raise BadInput(str(error)) from None
+    comparison = Comparison(
+        project=project,
+        service=service,
+        champion=_champion(project, service, stage),
+        challenger=service.variants[change.challenger],
+        improves=change.improves,
+        change=change.name,
+        hypothesis=change.hypothesis,
+        stage=stage,
+    )
+    _prove(comparison, plan_only, flags, outputs)
+
+
+def compare(
+    directory: Path,
+    service_name: str,
+    champion: str,
+    challenger: str,
+    *,
+    improves: str,
+    plan_only: bool,
+    flags: Flags,
+    outputs: Outputs,
+) -> None:
+    """`proveout compare SERVICE A B`."""
+    from proveout.gates import Comparison
+    from proveout.project import OBJECTIVES
+
+    project = load(directory)
+    service = service_named(project, service_name)
+    claimed = _names(improves)
+    for name in claimed:
+        if name not in OBJECTIVES:
+            raise BadInput(f"--improves {name}: no such objective; write some of {', '.join(OBJECTIVES)}")
+    comparison = Comparison(
+        project=project,
+        service=service,
+        champion=variant_named(service, champion),
+        challenger=variant_named(service, challenger),
+        improves=tuple(name for name in OBJECTIVES if name in claimed),
+        change=f"{champion}-vs-{challenger}",
+    )
+    _prove(comparison, plan_only, flags, outputs)
+
+
+def selftest(directory: Path, service_name: str, *, comparisons: int, flags: Flags, json: Path | None) -> None:
+    """`proveout selftest SERVICE`."""
+    import msgspec
+
+    from proveout.gates import selftest as tests
+    from proveout.reports import selftest_in_words
+
+    project = load(directory)
+    service = service_named(project, service_name)
+    with store_of(project) as store:
+        options = options_of(project, flags)
+        _require_secrets(project, [service.variants[service.champion]])
+        result = run_async(tests.selftest(project, service, options, store, comparisons))
+    quietly_closed(lambda: print(selftest_in_words(result)))
+    if json is not None:
+        write(json, msgspec.json.format(msgspec.json.encode(result), indent=1).decode())
+    sys.exit(0 if result.holds else 1)
+
+
+def report(directory: Path, run_id: str, outputs: Outputs) -> None:
+    """`proveout report RUN`."""
+    from proveout.gates import Scorecard
+
+    project = load(directory)
+    with store_of(project) as store:
+        runs = [run for run in store.runs.latest(1000) if store.runs.scorecard(run.id) is not None]
+        found = runs[:1] if run_id == "latest" else [run for run in runs if run.id.startswith(run_id)]
+        if len(found) != 1:
+            known = "\n".join(f"  {run.id}  {run.service}/{run.change}" for run in runs[:10]) or "  none yet"
+            problem = "matches several runs" if found else "is no run with a scorecard"
+            raise BadInput(f"{run_id!r} {problem}; the newest are:\n{known}")
+        kept = store.runs.scorecard(found[0].id)
+    show(Scorecard.from_json(kept or b""), outputs)
+
+
+def _prove(comparison: Comparison, plan_only: bool, flags: Flags, outputs: Outputs) -> None:
+    from proveout.gates import UnknownGate, prepare, prove
+    from proveout.reports import plan_in_words, progress_display
+
+    project = comparison.project
+    options = options_of(project, flags)
+    with store_of(project) as store:
+        try:
+            prepared = prepare(comparison, options, store)
+        except UnknownGate as error:
+            raise BadInput(str(error)) from None
+        print(plan_in_words(prepared.plan), file=sys.stderr)
+        if plan_only:
+            sys.exit(0)
+        _require_secrets(project, [comparison.champion, comparison.challenger])
+        _ask(prepared, flags)
+        with progress_display(prepared.plan) as progress:
+
+            def on_progress(tally: Any) -> None:
+                progress.update(done=tally.done, cached=tally.cached, failed=tally.failed, cost_usd=tally.known_cost)
+
+            scorecard = run_async(prove(prepared, store, on_progress))
+    show(scorecard, outputs)
+    sys.exit(scorecard.exit_code)
+
+
+def _ask(prepared: Prepared, flags: Flags) -> None:
+    """On a terminal, ask before a run that costs more than a dollar or an unknown sum."""
+    cost = prepared.plan.cost_usd
+    cheap = cost is not None and cost <= ASK_ABOVE_USD
+    limited = flags.max_cost is not None or flags.max_calls is not None
+    if flags.yes or cheap or limited or not sys.stdin.isatty() or not sys.stderr.isatty():
+        return
+    print("Go on? [Y/n] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("", "y", "yes"):
+        leave("Nothing was called.", INTERRUPTED)
+
+
+def show(scorecard: Scorecard, outputs: Outputs) -> None:
+    """The scorecard on the terminal, and every report file that was asked for."""
+    from proveout.reports import render, write_report
+
+    if outputs.json is None or str(outputs.json) != "-":
+        quietly_closed(lambda: print(render(scorecard, "terminal"), end=""))
+    for kind in ("json", "html", "markdown", "junit"):
+        path: Path | None = getattr(outputs, kind)
+        if path is None:
+            continue
+        if str(path) == "-":
+            quietly_closed(lambda kind=kind: print(render(scorecard, kind)))
+        else:
+            write_report(scorecard, kind, path)
+            print(f"Wrote {path}", file=sys.stderr)
+
+
+def run_async(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run to the end on uvloop where there is one. Ctrl-C cancels it cleanly: finished calls are kept."""
+    import asyncio
+
+    try:
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
+    except ImportError:
+        loop_factory = None
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(work)
+    except KeyboardInterrupt:
+        leave("\nStopped. Finished calls are kept: the same command goes on from here without paying for them again.", INTERRUPTED)
+
+
+def load(directory: Path) -> Project:
+    """The project at or above a folder, with every scorer's name known to the check."""
+    from proveout.evaluation import known_scorers
+    from proveout.project import load_project
+
+    return load_project(directory, known_scorers=known_scorers())
+
+
+def store_of(project: Project) -> Store:
+    from proveout.storage import open_store
+
+    return open_store(project.store_url)
+
+
+def options_of(project: Project, flags: Flags) -> RunOptions:
+    """Flags over the project's defaults over ours."""
+    from proveout.gates import RunOptions
+
+    declared = dict(project.settings.get("defaults") or {})
+    typed = {
+        name: getattr(flags, name)
+        for name in ("concurrency", "repeats", "limit", "seed", "max_cost", "max_calls")
+        if getattr(flags, name) is not None
+    }
+    chosen = {name: value for name, value in declared.items() if name in RunOptions.__slots__} | typed
+    gates = _names(flags.gates) if flags.gates is not None else None
+    return RunOptions(**{**chosen, "gates": gates, "cache": flags.cache})
+
+
+def service_named(project: Project, name: str) -> Service:
+    if name not in project.services:
+        raise BadInput(f"there is no service {name!r}; known services: {', '.join(project.services) or 'none'}")
+    return project.services[name]
+
+
+def variant_named(service: Service, name: str) -> Variant:
+    if name not in service.variants:
+        raise BadInput(f"service {service.name} has no variant {name!r}; known: {', '.join(service.variants) or 'none'}")
+    return service.variants[name]
+
+
+def _champion(project: Project, service: Service, stage: str) -> Variant:
+    """In dev the service's declared champion; in an environment the one that it releases."""
+    environment = project.environments.get(stage)
+    release = environment.releases.get(service.name, {}) if environment is not None and stage != "dev" else {}
+    return variant_named(service, str(release.get("champion", service.champion)))
+
+
+def _require_secrets(project: Project, variants: list[Variant]) -> None:
+    from proveout.project import ProjectError, unset_secrets
+
+    problems = unset_secrets(project, variants)
+    if problems:
+        raise ProjectError(problems)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def write(path: Path, text: str) -> None:
+    """Write a result file, or show it where the path is `-`."""
+    if str(path) == "-":
+        quietly_closed(lambda: print(text))
+        return
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise BadInput(f"{path} can't be written: {error.strerror}") from None
+    print(f"Wrote {path}", file=sys.stderr)

@@ -1,0 +1,114 @@
+"""Keeps what an evaluation saw: finished calls in the cache, and the outcome of every call with its run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from proveout.evaluation.runner import Finished
+from proveout.models import Generation
+
+if TYPE_CHECKING:
+    from proveout.storage import Store
+    from proveout.storage.calls import Calls
+
+LONGEST_ANSWER = 20_000
+"""Characters of an answer kept with its outcome; the whole text is with the finished call."""
+
+
+class StoredCalls:
+    """The store's finished calls as a model's `CallCache`."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._encode = msgspec.json.Encoder().encode
+        self._decode = msgspec.json.Decoder(Generation).decode
+
+    def get(self, key: bytes) -> Generation | None:
+        kept = self._calls.get(key)
+        return None if kept is None else self._decode(kept)
+
+    async def put(self, key: bytes, generation: Generation) -> None:
+        await self._calls.put(key, self._encode(generation))
+
+
+class OutcomeRecorder:
+    """Queues the outcome of every finished call for the store's writer."""
+
+    def __init__(self, store: Store, run: str, metrics: tuple[str, ...]) -> None:
+        from proveout.storage import Outcome, WriterFull
+
+        self._outcome = Outcome
+        self._full = WriterFull
+        self._store = store
+        self._run = run
+        self._metrics = metrics
+
+    def __call__(self, finished: Finished) -> None:
+        example, attempt = finished.example, finished.attempt
+        answer: Any = None
+        if attempt is not None:
+            answer = {"text": attempt.text[:LONGEST_ANSWER], "answer": attempt.answer.value, "problem": attempt.answer.problem}
+        outcome = self._outcome(
+            run=self._run,
+            example=example.id if example.source == "golden" else f"{example.source}:{example.id}",
+            repeat=finished.repeat,
+            arm=finished.arm,
+            variant=finished.variant.fingerprint,
+            scores={
+                metric: None if score is None else score.value
+                for metric, score in zip(self._metrics, finished.scores, strict=True)
+            },
+            answer=answer,
+            failure=None if finished.failure is None else finished.failure.kind,
+        )
+        try:
+            self._store.outcomes.put_nowait(outcome)
+        except self._full:
+            self._store.writer.flush()
+            self._store.outcomes.put_nowait(outcome)
+
+
+class Tally:
+    """Counts calls and money as they come in, and tells a progress display."""
+
+    def __init__(self, free: tuple[bool, ...], on_change: Callable[[Tally], None] | None = None) -> None:
+        """`free` says of each arm whether its calls cost nothing by nature (recorded or built-in models)."""
+        self.done = self.cached = self.failed = 0
+        self.cost_usd = 0.0
+        self.unpriced = 0
+        self._priced = [[0, 0.0] for _ in free]
+        self._free = free
+        self._on_change = on_change
+
+    @property
+    def made(self) -> int:
+        return self.done - self.cached
+
+    @property
+    def known_cost(self) -> float | None:
+        """Dollars spent, or None where some calls have no known price."""
+        return None if self.unpriced else self.cost_usd
+
+    def usd_per_call(self, arm: int) -> float | None:
+        """The mean price of an arm's paid calls; None where none was paid."""
+        count, cost = self._priced[arm]
+        return cost / count if count else None
+
+    def __call__(self, finished: Finished) -> None:
+        self.done += 1
+        generation = finished.generation
+        if generation is None:
+            self.failed += 1
+        elif generation.cached:
+            self.cached += 1
+        elif generation.cost_usd is not None:
+            self.cost_usd += generation.cost_usd
+            self._priced[finished.arm][0] += 1
+            self._priced[finished.arm][1] += generation.cost_usd
+        elif not self._free[finished.arm]:
+            self.unpriced += 1
+        if self._on_change is not None:
+            self._on_change(self)

@@ -1,0 +1,156 @@
+"""Before a run: which gates, which data, how many repeats, what it will cost, and what it can show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from proveout.evaluation.workload import Repeats, Task, tasks
+from proveout.gates._base import Gate
+from proveout.gates.scorecard import DatasetUse
+from proveout.project import (
+    DatasetKind,
+    DatasetRef,
+    Example,
+    Objective,
+    Project,
+    Service,
+    Variant,
+    dataset_version,
+    find_clusters,
+    read_examples,
+    sample_clusters,
+)
+
+if TYPE_CHECKING:
+    from proveout.storage import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is to be proved: this challenger against this champion, improving `improves` and holding all else."""
+
+    project: Project
+    service: Service
+    champion: Variant
+    challenger: Variant
+    improves: tuple[Objective, ...] = ()
+    change: str = ""
+    hypothesis: str = ""
+    stage: str = "dev"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run goes about it; the shared flags of the command line. None means the project's default, or ours."""
+
+    gates: tuple[str, ...] | None = None
+    concurrency: int = 32
+    repeats: int | None = None
+    limit: int | None = None
+    seed: int = 0
+    max_cost: float | None = None
+    max_calls: int | None = None
+    cache: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """One dataset of a run: which clusters of it are used (None: all), and how many examples and clusters that is."""
+
+    ref: DatasetRef
+    version: str
+    examples: int
+    clusters: tuple[str, ...]
+    chosen: frozenset[str] | None
+    found: Mapping[str, str]
+
+    def read(self, inputs: Sequence[str]) -> Iterator[Example]:
+        """The chosen examples, streamed from the file."""
+        for example in _clustered(read_examples(self.ref, tuple(inputs)), self.found):
+            if self.chosen is None or example.cluster in self.chosen:
+                yield example
+
+    def use(self) -> DatasetUse:
+        return DatasetUse(
+            kind=self.ref.kind, version=self.version, examples=self.examples, clusters=len(self.clusters)
+        )
+
+
+def look_at(ref: DatasetRef, inputs: Sequence[str], limit: int | None, seed: int) -> Data:
+    """Read a dataset once: check every row, hash it, and choose whole clusters where there is a limit.
+
+    Raises:
+        DatasetError: rows are bad; every one is named.
+    """
+    found: Mapping[str, str] = find_clusters(read_examples(ref, tuple(inputs))) if ref.find_clusters else {}
+    sizes: dict[str, int] = {}
+    for example in _clustered(read_examples(ref, tuple(inputs)), found):
+        sizes[example.cluster] = sizes.get(example.cluster, 0) + 1
+    chosen = sample_clusters(sizes, limit, seed) if limit is not None and limit < sum(sizes.values()) else None
+    kept = {name: size for name, size in sizes.items() if chosen is None or name in chosen}
+    return Data(ref, dataset_version(ref, tuple(inputs)), sum(kept.values()), tuple(kept), chosen, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The data and repeats that the gates of a run need together."""
+
+    data: tuple[Data, ...]
+    repeats: Repeats
+    inputs: tuple[str, ...]
+
+    def tasks(self) -> Iterator[Task]:
+        """Every call to make, streamed; repeats to measure stability are asked of golden examples."""
+        main, *others = self.data
+        return chain(
+            tasks(main.read(self.inputs), self.repeats),
+            *(tasks(data.read(self.inputs), Repeats(self.repeats.base)) for data in others),
+        )
+
+    @property
+    def generations(self) -> int:
+        """Answers per arm that a full run asks for. Sampled clusters are counted with the dataset's mean cluster size."""
+        main, *others = self.data
+        mean_size = main.examples / len(main.clusters) if main.clusters else 0.0
+        extra = max(0, max(self.repeats.base, self.repeats.sampled) - self.repeats.base)
+        return (
+            main.examples * self.repeats.base
+            + round(extra * len(self.repeats.clusters) * mean_size)
+            + sum(data.examples * self.repeats.base for data in others)
+        )
+
+
+def gather(service: Service, gates: Sequence[tuple[Gate, object]], options: RunOptions, recorded: int | None) -> Work:
+    """Which data to run on: golden (silver where there is none), with silver and failures beside it.
+
+    Args:
+        service: whose datasets.
+        gates: the gates that run, each with its objective's specification.
+        options: limit, seed and repeats.
+        recorded: the repeats that a recording holds, where a variant is replayed: asking for more would only fail.
+    """
+    order: tuple[DatasetKind, ...] = ("golden", "silver", "failures")
+    refs = [service.datasets[kind] for kind in order if kind in service.datasets]
+    data = tuple(look_at(ref, service.inputs, options.limit, options.seed) for ref in refs)
+    demands = [gate.demand(spec) for gate, spec in gates]  # type: ignore[arg-type]
+    base = options.repeats or max((demand.base for demand in demands), default=1)
+    sampled = options.repeats or max((demand.sampled for demand in demands), default=1)
+    if recorded is not None:
+        base, sampled = (min(base, recorded), min(sampled, recorded)) if options.repeats else (recorded, recorded)
+    wanted = max((demand.sample for demand in demands), default=0)
+    clusters = dict.fromkeys(data[0].clusters, 1) if data else {}
+    stable = frozenset(sample_clusters(clusters, wanted, options.seed) if wanted < len(clusters) else clusters)
+    return Work(data, Repeats(base, sampled, stable if sampled > base else frozenset()), tuple(service.inputs))
+
+
+def _clustered(examples: Iterator[Example], found: Mapping[str, str]) -> Iterator[Example]:
+    if not found:
+        yield from examples
+        return
+    from dataclasses import replace
+
+    for example in examples:
+        yield replace(example, cluster=found.get(example.id, example.cluster))

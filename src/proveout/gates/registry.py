@@ -1,0 +1,31 @@
+"""Which gates there are, by objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from proveout.gates._base import Gate
+from proveout.gates.accuracy import AccuracyGate
+from proveout.gates.stability import StabilityGate
+from proveout.project import OBJECTIVES, Objective
+
+GATES: Mapping[Objective, Callable[[], Gate]] = {"accuracy": AccuracyGate, "stability": StabilityGate}
+
+
+class UnknownGate(LookupError):
+    """A gate was asked for by a name that is no objective."""
+
+
+def wanted_objectives(declared: Collection[Objective], improves: Collection[Objective], only: Collection[str] | None) -> list[Objective]:
+    """The objectives to judge, in a fixed order: all that the service declares or the change claims, or those of `only`.
+
+    Raises:
+        UnknownGate: `only` names something that is no objective, or one that the service does not declare.
+    """
+    known = [objective for objective in OBJECTIVES if objective in declared or objective in improves]
+    if only is None:
+        return known
+    for name in only:
+        if name not in known:
+            raise UnknownGate(f"no objective {name!r} in this service; --gates takes some of: {', '.join(known)}")
+    return [objective for objective in known if objective in only]

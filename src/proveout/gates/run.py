@@ -1,0 +1,299 @@
+"""A run, from a declared comparison to its scorecard: prepare, evaluate, measure, share the error budget, decide, keep."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from proveout import __version__
+from proveout.evaluation import (
+    Arm,
+    FailureCollector,
+    FlipCollector,
+    OpenModels,
+    OutcomeRecorder,
+    ReadingCollector,
+    Scoring,
+    Tally,
+    evaluate,
+)
+from proveout.gates._base import CONFIDENCE_ALPHA, Evidence, Finding, Findings, Gate, claim_of, not_measured
+from proveout.gates.budget import Subject, claim_share, ledger_lines, planned_level, settle
+from proveout.gates.look import flips, histograms, metric_for_display, slices
+from proveout.gates.plan import Detectable, RunPlan, detectable, estimated_cost
+from proveout.gates.preparation import Comparison, RunOptions, Work, gather
+from proveout.gates.registry import GATES, wanted_objectives
+from proveout.gates.scorecard import Calls, GateResult, LedgerLine, Notice, Scorecard, decide
+from proveout.gates.scorecard import Arm as ArmLabel
+from proveout.gates.verdicts import judge
+from proveout.project import ObjectiveSpec
+from proveout.storage import Store
+
+IMPLIED_MARGIN = 0.02
+"""The margin of an objective that a change claims to improve but the service does not declare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that is ready to go: what it compares, by which gates, on what data, and the plan to show before spending."""
+
+    comparison: Comparison
+    options: RunOptions
+    gates: tuple[tuple[Gate, ObjectiveSpec], ...]
+    unmeasured: tuple[ObjectiveSpec, ...]
+    work: Work
+    scoring: Scoring
+    plan: RunPlan
+
+
+def prepare(comparison: Comparison, options: RunOptions, store: Store) -> Prepared:
+    """Check all that a run needs, read its data once, and say what it will do. Calls no model.
+
+    Raises:
+        DatasetError, ScorerError, UnknownGate: the input can't be used; the message says why.
+    """
+    service = comparison.service
+    objectives = wanted_objectives(service.objectives, comparison.improves, options.gates)
+    specs = [service.objectives.get(objective) or ObjectiveSpec(objective, IMPLIED_MARGIN) for objective in objectives]
+    scoring = Scoring.of(service)
+    gates = tuple((GATES[spec.objective](), spec) for spec in specs if spec.objective in GATES)
+    unmeasured = tuple(spec for spec in specs if spec.objective not in GATES)
+    recorded = OpenModels.recorded_repeats((comparison.champion, comparison.challenger))
+    work = gather(service, gates, options, recorded)
+    return Prepared(
+        comparison, options, gates, unmeasured, work, scoring, _plan(comparison, options, gates, work, scoring, store)
+    )
+
+
+def _plan(
+    comparison: Comparison,
+    options: RunOptions,
+    gates: Sequence[tuple[Gate, ObjectiveSpec]],
+    work: Work,
+    scoring: Scoring,
+    store: Store,
+) -> RunPlan:
+    earlier = latest_scorecard(store, comparison.service.name)
+    main = work.data[0]
+    level = planned_level(store, main.version) if comparison.improves else CONFIDENCE_ALPHA
+    can_show: list[Detectable] = []
+    for _, spec in gates:
+        metric = (spec.metric or scoring.metrics[0].name) if spec.objective == "accuracy" else "agreement"
+        clusters = len(work.repeats.clusters or main.clusters) if spec.objective == "stability" else len(main.clusters)
+        claim = claim_of(spec.objective, comparison.improves)
+        can_show.append(detectable(spec.objective, metric, claim, spec.margin, clusters, level, earlier))
+    calls = 2 * work.generations
+    measured = earlier.settings if earlier is not None else {}
+    per_call = [measured.get("usd_per_call", {}).get(arm.fingerprint) for arm in (comparison.champion, comparison.challenger)]
+    free = [OpenModels.is_free(arm.model) for arm in (comparison.champion, comparison.challenger)]
+    per_call = [0.0 if costs_nothing else cost for cost, costs_nothing in zip(per_call, free, strict=True)]
+    seconds = measured.get("seconds_per_call")
+    return RunPlan(
+        calls=calls,
+        cached=0,
+        cost_usd=estimated_cost(per_call, work.generations),
+        seconds=None if seconds is None else seconds * calls / options.concurrency,
+        examples=sum(data.examples for data in work.data),
+        clusters=len(main.clusters),
+        repeats=_repeats_in_words(work),
+        detectable=tuple(can_show),
+    )
+
+
+def _repeats_in_words(work: Work) -> str:
+    repeats = work.repeats
+    if repeats.clusters:
+        return f"{repeats.base} each, {repeats.sampled} on {len(repeats.clusters):,} clusters to measure stability"
+    return f"{repeats.base} each"
+
+
+async def prove(
+    prepared: Prepared, store: Store, on_progress: Callable[[Tally], None] | None = None
+) -> Scorecard:
+    """Run it and decide. The scorecard is in the store when this returns; a cancelled run keeps every finished call.
+
+    Raises:
+        StoreError: the store could not keep what was measured.
+        LookupError: a secret is not set.
+    """
+    began, started = time.perf_counter(), datetime.now(UTC)
+    comparison, options, service = prepared.comparison, prepared.options, prepared.comparison.service
+    champion, challenger = comparison.champion, comparison.challenger
+    run = store.runs.start(
+        change=comparison.change,
+        service=service.name,
+        stage=comparison.stage,
+        champion=champion.fingerprint,
+        challenger=challenger.fingerprint,
+    )
+    shown = metric_for_display([metric.name for metric in prepared.scoring.metrics], _accuracy_metric(prepared))
+    tally = Tally(tuple(OpenModels.is_free(arm.model) for arm in (champion, challenger)), on_progress)
+    failures, seen = FailureCollector(), ReadingCollector()
+    flipped = FlipCollector(prepared.scoring.index(shown))
+    recorder = OutcomeRecorder(store, run.id, prepared.scoring.names)
+    try:
+        async with OpenModels(comparison.project, store, options) as models:
+            calibrations = await prepared.scoring.calibrate(models)
+            table = await evaluate(
+                prepared.work.tasks(),
+                [Arm(variant, await models.open(variant.model)) for variant in (champion, challenger)],
+                prepared.scoring.metrics,
+                concurrency=options.concurrency,
+                observers=[tally, failures, seen, flipped, recorder],
+                models=models,
+            )
+            scorer_cost = models.spent_on_scorers
+    except BaseException:
+        store.runs.finish(run.id, state="failed")
+        raise
+    evidence = Evidence(service, table, options.seed, prepared.scoring.judged(calibrations), prepared.scoring.lower_is_better)
+    measured = [_measure(gate, evidence, spec, comparison) for gate, spec in prepared.gates]
+    measured += [Findings((_no_gate(spec, comparison),)) for spec in prepared.unmeasured]
+    gates, ledger = _verdicts(measured, prepared, store, run.id, table.digest())
+    notices = [notice for findings in measured for notice in findings.notices]
+    scorecard = Scorecard(
+        change=comparison.change,
+        service=service.name,
+        stage=comparison.stage,
+        decision=decide(gates),
+        champion=ArmLabel(variant=champion.name, fingerprint=champion.fingerprint),
+        challenger=ArmLabel(variant=challenger.name, fingerprint=challenger.fingerprint),
+        gates=gates,
+        measures=tuple(measure for findings in measured for measure in findings.measures),
+        slices=slices(table, shown),
+        flips=flips(flipped),
+        flip_counts={"better": flipped.counts["better"], "worse": flipped.counts["worse"]},
+        histograms=histograms(table, shown),
+        notices=(*notices, *_failure_notices(failures, comparison), *_reading_notices(seen, comparison)),
+        datasets=tuple(data.use() for data in prepared.work.data),
+        ledger=ledger,
+        improves=comparison.improves,
+        hypothesis=comparison.hypothesis,
+        calls=Calls(made=tally.made, cached=tally.cached, failed=tally.failed),
+        cost_usd=None if tally.known_cost is None or scorer_cost is None else tally.known_cost + scorer_cost,
+        seconds=round(time.perf_counter() - began, 3),
+        run=run.id,
+        started=started.isoformat(timespec="seconds"),
+        version=__version__,
+        settings=_settings(prepared, tally, table.column("seconds")),
+    )
+    store.writer.flush()
+    store.runs.finish(run.id, scorecard=scorecard.to_json())
+    return scorecard
+
+
+def latest_scorecard(store: Store, service: str) -> Scorecard | None:
+    """The newest finished run's scorecard of a service, to plan from; None where there is none that this version can read."""
+    for run in store.runs.latest(5, service=service):
+        kept = store.runs.scorecard(run.id)
+        if kept is not None:
+            try:
+                return Scorecard.from_json(kept)
+            except ValueError:
+                continue
+    return None
+
+
+def _measure(gate: Gate, evidence: Evidence, spec: ObjectiveSpec, comparison: Comparison) -> Findings:
+    claim = claim_of(spec.objective, comparison.improves)
+    if evidence.table.aborted is not None:
+        metric = spec.metric or ("agreement" if spec.objective == "stability" else evidence.table.metrics[0])
+        problem = f"the run stopped early, as {evidence.table.aborted}"
+        return Findings((not_measured(spec.objective, metric, spec, claim, problem),))
+    return gate.measure(evidence, spec, claim)
+
+
+def _no_gate(spec: ObjectiveSpec, comparison: Comparison) -> Finding:
+    claim = claim_of(spec.objective, comparison.improves)
+    problem = f"this version has no {spec.objective} gate for this stage; choose others with --gates"
+    return not_measured(spec.objective, spec.metric or spec.objective, spec, claim, problem)
+
+
+def _verdicts(
+    measured: Sequence[Findings], prepared: Prepared, store: Store, run: str, digest: str
+) -> tuple[tuple[GateResult, ...], tuple[LedgerLine, ...]]:
+    """Judge every finding: claims at their share of the error budget, all else at 5 %."""
+    findings = [finding for group in measured for finding in group.findings]
+    claims = [finding for finding in findings if finding.claim == "improves" and finding.problem is None]
+    comparison = prepared.comparison
+    same = comparison.champion.fingerprint == comparison.challenger.fingerprint
+    if not claims or same:
+        return tuple(_unchanged(judge(finding)) if same else judge(finding) for finding in findings), ()
+    subject = Subject(
+        service=comparison.service.name,
+        champion=comparison.champion.fingerprint,
+        challenger=comparison.challenger.fingerprint,
+        dataset_version=prepared.work.data[0].version,
+        evidence=digest,
+        run=run,
+    )
+    share = claim_share(store, subject, claims)
+    levels = dict(zip(map(id, claims), share.levels, strict=True))
+    results = tuple(judge(finding, levels.get(id(finding), CONFIDENCE_ALPHA)) for finding in findings)
+    shown = all(result.verdict == "pass" for result in results if result.claim == "improves")
+    settle(store, share, passed=shown)
+    return results, ledger_lines(share, claims)
+
+
+def _unchanged(result: GateResult) -> GateResult:
+    """A variant can't be better than itself."""
+    if result.claim != "improves" or result.verdict == "error":
+        return result
+    reason = "Champion and challenger are the same variant (equal fingerprints), so nothing can have improved."
+    return msgspec.structs.replace(result, verdict="fail", reason=reason)
+
+
+def _failure_notices(failures: FailureCollector, comparison: Comparison) -> list[Notice]:
+    names = (comparison.champion.name, comparison.challenger.name)
+    notices = [
+        Notice(
+            kind=f"calls_failed:{kind}",
+            message=f"{count:,} calls gave no answer ({kind}); for instance: {failures.messages[arm, kind]}",
+            variant=names[arm],
+            count=count,
+        )
+        for (arm, kind), count in sorted(failures.calls.items())
+    ]
+    for counter, kind, message in (
+        (failures.parse_failed, "parse_failed", "answers could not be read as the service wants them"),
+        (failures.unscored, "unscored", "answers have no score, because a scorer could not measure them"),
+    ):
+        notices += [
+            Notice(kind=kind, message=f"{count:,} {message}.", variant=names[arm], count=count)
+            for arm, count in sorted(counter.items())
+        ]
+    return notices
+
+
+def _reading_notices(seen: ReadingCollector, comparison: Comparison) -> list[Notice]:
+    names = (comparison.champion.name, comparison.challenger.name)
+    return [
+        Notice(kind=found.kind, message=found.message, variant=names[found.arm], count=found.count)
+        for found in seen.findings()
+    ]
+
+
+def _accuracy_metric(prepared: Prepared) -> str | None:
+    return next((spec.metric for _, spec in prepared.gates if spec.objective == "accuracy"), None)
+
+
+def _settings(prepared: Prepared, tally: Tally, seconds: Any) -> dict[str, Any]:
+    """What a later plan, or a reader, wants to know about how the run went about it."""
+    options, comparison = prepared.options, prepared.comparison
+    known = seconds[seconds == seconds]
+    return {
+        "repeats": prepared.plan.repeats,
+        "limit": options.limit,
+        "seed": options.seed,
+        "concurrency": options.concurrency,
+        "seconds_per_call": float(known.mean()) if len(known) else None,
+        "usd_per_call": {
+            arm.fingerprint: tally.usd_per_call(index)
+            for index, arm in enumerate((comparison.champion, comparison.challenger))
+        },
+    }
