@@ -262,7 +262,7 @@ def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise StoreError("url", _shortened(url), "this is no database URL", _EXAMPLES) from None
     name = _without_password(parsed)
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):

@@ -4,6 +4,8 @@ to do.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlalchemy import Connection, inspect, text
 
 from proveout.storage.database import Database
@@ -12,6 +14,8 @@ from proveout.storage.errors import StoreError
 VERSION_TABLE = "proveout_schema"
 REVISIONS = ("0001",)
 """Every schema there ever was, oldest first: the file names in `migrations/versions` begin with them."""
+
+MIGRATIONS = str(Path(__file__).parent / "migrations")
 
 
 def ensure_schema(database: Database) -> None:
@@ -34,7 +38,7 @@ def migrate(connection: Connection, revision: str) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", "proveout.storage:migrations")
+    config.set_main_option("script_location", MIGRATIONS.replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
 

@@ -93,6 +93,10 @@ class PostgresServer:
         """The address of one of its databases."""
         return f"postgresql://{self.user}:{self.password}@127.0.0.1:{self.port}/{database}"
 
+    def program(self, name: str) -> Path:
+        """One of the programs that came with the server, such as `pg_dump`."""
+        return self._programs / name
+
     def create_database(self) -> str:
         """The address of a new, empty database."""
         import psycopg

@@ -1,0 +1,228 @@
+"""Migrations: they make exactly the tables that the code describes, and keep every row on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from alembic import autogenerate
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import MetaData, text
+
+from proveout.storage import StoreError, open_store, schema, tables
+from proveout.storage.database import Database
+from proveout.testing.servers import PostgresServer
+
+MIGRATIONS = Path(schema.__file__).parent / "migrations"
+
+ROWS = {
+    "calls": {"key": b"key", "generation": b"generation", "created": 1.5},
+    "runs": {
+        "id": "20260101T000000000-abcdef",
+        "change": "haiku",
+        "service": "triage",
+        "stage": "dev",
+        "champion": "c0ffee",
+        "challenger": "f00d",
+        "started": 1.5,
+        "state": "running",
+    },
+    "outcomes": {
+        "run": "r",
+        "example": "e",
+        "repeat": 0,
+        "arm": 1,
+        "variant": "f00d",
+        "call": b"key",
+        "scores": "{}",
+        "answer": "null",
+    },
+    "ledger": {
+        "dataset_version": "d",
+        "objective": "accuracy",
+        "attempt": 1,
+        "service": "triage",
+        "metric": "exact_match",
+        "champion": "c0ffee",
+        "challenger": "f00d",
+        "evidence": "e",
+        "level": 0.05,
+        "run": "r",
+        "created": 1.5,
+    },
+    "events": {"id": "1", "time": 1.5, "kind": "k", "subject": "s", "body": "null"},
+}
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Database]:
+    database = Database(url)
+    if database.is_sqlite:
+        database.prepare_sqlite()
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def test_the_list_of_revisions_is_that_of_the_migrations() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    script = ScriptDirectory.from_config(config)
+    assert tuple(revision.revision for revision in script.walk_revisions())[::-1] == schema.REVISIONS
+    assert script.get_heads() == [schema.REVISIONS[-1]]
+
+
+def test_alembic_sees_no_difference_from_the_tables(url: str) -> None:
+    open_store(url).close()
+    with opened(url) as database, database.reading() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={"compare_type": True, "compare_server_default": True, "version_table": schema.VERSION_TABLE},
+        )
+        assert autogenerate.compare_metadata(context, tables.metadata) == []
+
+
+def sqlite_schema(url: str) -> dict[str, str]:
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    return {name: re.sub(r"\s+", " ", sql) for name, sql in rows if name != schema.VERSION_TABLE}
+
+
+def postgres_schema(url: str, postgres: PostgresServer) -> str:
+    dump = subprocess.run(
+        [postgres.program("pg_dump"), "--schema-only", f"--exclude-table={schema.VERSION_TABLE}", "--dbname", url],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return re.sub(r"(?m)^(--.*|\\(un)?restrict .*)\n", "", dump)
+
+
+def test_migrations_make_the_very_tables_that_the_code_describes_on_sqlite(tmp_path: Path) -> None:
+    migrated, described = f"sqlite:///{tmp_path}/migrated.db", f"sqlite:///{tmp_path}/described.db"
+    open_store(migrated).close()
+    with opened(described) as database, database.transaction() as connection:
+        tables.metadata.create_all(connection)
+    assert sqlite_schema(migrated) == sqlite_schema(described)
+    assert len(sqlite_schema(described)) >= len(tables.metadata.tables)
+
+
+@pytest.mark.postgres
+def test_migrations_make_the_very_tables_that_the_code_describes_on_postgres(postgres: PostgresServer) -> None:
+    migrated, described = postgres.create_database(), postgres.create_database()
+    open_store(migrated).close()
+    with opened(described) as database, database.transaction() as connection:
+        tables.metadata.create_all(connection)
+    assert postgres_schema(migrated, postgres) == postgres_schema(described, postgres)
+    assert "CREATE TABLE public.outcomes" in postgres_schema(described, postgres)
+
+
+def reflected(database: Database) -> dict[str, list[dict[str, object]]]:
+    """Every row of every table, whatever its columns are."""
+    found = MetaData()
+    with database.reading() as connection:
+        found.reflect(connection)
+        return {
+            name: [dict(row) for row in connection.execute(table.select()).mappings()]
+            for name, table in found.tables.items()
+            if name != schema.VERSION_TABLE
+        }
+
+
+@pytest.mark.parametrize("revision", schema.REVISIONS)
+def test_rows_of_every_earlier_schema_are_kept(url: str, revision: str) -> None:
+    with opened(url) as database:
+        with database.transaction() as connection:
+            schema.migrate(connection, revision)
+            found = MetaData()
+            found.reflect(connection)
+            for name, row in ROWS.items():
+                if name in found.tables:
+                    connection.execute(found.tables[name].insert().values(row))
+        before = reflected(database)
+        assert sum(map(len, before.values())) >= 5
+        open_store(url).close()
+        after = reflected(database)
+    for name, rows in before.items():
+        kept = [{column: row[column] for column in rows[0]} for row in after[name]]
+        assert kept == rows
+
+
+@pytest.fixture
+def tomorrow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A Proveout whose migrations have one step more."""
+    later = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, later, ignore=shutil.ignore_patterns("__pycache__"))
+    (later / "versions" / "9999_labels.py").write_text(
+        "import sqlalchemy as sa\nfrom alembic import op\n"
+        f"revision, down_revision = '9999', {schema.REVISIONS[-1]!r}\n"
+        "def upgrade():\n"
+        "    op.add_column('runs', sa.Column('label', sa.Text, nullable=False, server_default='none'))\n"
+    )
+    monkeypatch.setattr(schema, "REVISIONS", (*schema.REVISIONS, "9999"))
+    monkeypatch.setattr(schema, "MIGRATIONS", str(later))
+
+
+def test_a_store_of_today_is_brought_to_tomorrow_with_its_rows(url: str, request: pytest.FixtureRequest) -> None:
+    with open_store(url) as store:
+        run = store.runs.start(change="c", service="s", stage="dev", champion="a", challenger="b")
+        asyncio.run(store.calls.put(b"key", b"generation"))
+    request.getfixturevalue("tomorrow")
+    with open_store(url) as store, store.database.reading() as connection:
+        assert connection.execute(text("SELECT id, label FROM runs")).all() == [(run.id, "none")]
+        assert store.calls.get(b"key") == b"generation"
+
+
+def test_a_store_of_tomorrow_is_refused_today(
+    url: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request.getfixturevalue("tomorrow")
+    open_store(url).close()
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match=r"its schema 9999 is newer than .* knows .*Upgrade Proveout") as caught:
+        open_store(url)
+    assert caught.value.trouble == "schema"
+
+
+def test_a_migration_that_fails_changes_nothing(url: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    open_store(url).close()
+    with opened(url) as database:
+        before = reflected(database)
+        request.getfixturevalue("tomorrow")
+        with (tmp_path / "migrations" / "versions" / "9999_labels.py").open("a") as script:
+            script.write("    op.execute('SELECT * FROM absent')\n")
+        with pytest.raises(StoreError, match="absent"):
+            open_store(url)
+        assert reflected(database).keys() == before.keys()
+        with database.reading() as connection:
+            names = [column.name for column in tables.runs.columns]
+            assert list(connection.execute(text("SELECT * FROM runs")).keys()) == names
+
+
+def test_a_current_store_opens_without_importing_alembic(url: str) -> None:
+    open_store(url).close()
+    program = (
+        "import sys; from proveout.storage import open_store; open_store(sys.argv[1]).close();"
+        "print([name for name in ('alembic', 'mako', 'sqlalchemy.orm') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, url], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_importing_the_room_imports_no_database_library() -> None:
+    program = (
+        "import sys, proveout.storage; print([n for n in ('sqlalchemy', 'sqlite3', 'psycopg') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
