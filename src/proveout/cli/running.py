@@ -106,7 +106,7 @@ def selftest(directory: Path, service_name: str, *, comparisons: int, flags: Fla
     """`proveout selftest SERVICE`."""
     import msgspec
 
-    from proveout.gates import selftest as tests
+    from proveout.gates import run_self_test
     from proveout.reports import selftest_in_words
 
     project = load(directory)
@@ -114,7 +114,7 @@ def selftest(directory: Path, service_name: str, *, comparisons: int, flags: Fla
     with store_of(project) as store:
         options = options_of(project, flags)
         _require_secrets(project, [service.variants[service.champion]])
-        result = run_async(tests.selftest(project, service, options, store, comparisons))
+        result = run_async(run_self_test(project, service, options, store, comparisons))
     quietly_closed(lambda: print(selftest_in_words(result)))
     if json is not None:
         write(json, msgspec.json.format(msgspec.json.encode(result), indent=1).decode())

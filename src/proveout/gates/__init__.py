@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from proveout.gates.registry import GATES, UnknownGate
     from proveout.gates.run import Prepared, latest_scorecard, prepare, prove
     from proveout.gates.scorecard import GateResult, Scorecard, Verdict, decide
-    from proveout.gates.selftest import SelfTest, selftest
+    from proveout.gates.self_test import SelfTest, run_self_test
 
 _HOMES = {
     "_base": ("Demand", "Evidence", "Finding", "Findings", "Gate"),
@@ -20,7 +20,7 @@ _HOMES = {
     "registry": ("GATES", "UnknownGate"),
     "run": ("Prepared", "latest_scorecard", "prepare", "prove"),
     "scorecard": ("GateResult", "Scorecard", "Verdict", "decide"),
-    "selftest": ("SelfTest", "selftest"),
+    "self_test": ("SelfTest", "run_self_test"),
 }
 
 __all__ = [
@@ -44,7 +44,7 @@ __all__ = [
     "latest_scorecard",
     "prepare",
     "prove",
-    "selftest",
+    "run_self_test",
 ]
 
 
