@@ -113,7 +113,7 @@ def test_a_refused_row_does_not_take_its_neighbours_with_it(store: Store) -> Non
 
 
 def test_a_row_that_the_driver_can_not_carry_is_refused(store: Store) -> None:
-    async def put_both() -> list[BaseException | None]:
+    async def put_both() -> tuple[BaseException | None, BaseException | None]:
         return await asyncio.gather(
             store.outcomes.put(outcome(1, failure="\ud800")), store.outcomes.put(outcome(2)), return_exceptions=True
         )

@@ -15,7 +15,7 @@ from sqlalchemy import Table
 from proveout.storage.database import Database, Driver, Row
 from proveout.storage.errors import StoreError, WriterFull
 
-LINGER_S = 0.003
+LINGER_S = 0.001
 CAPACITY = 20_000
 ROWS_PER_COMMIT = 1_000
 FIRST_RETRY_S = 0.05
