@@ -1,0 +1,29 @@
+"""The shapes of every declared file: pydantic models whose descriptions and examples are the file reference and the messages."""
+
+from proveout.project.shapes._base import Shape
+from proveout.project.shapes.files import ChangeFile, EnvironmentFile, PricesFile, ProjectFile
+from proveout.project.shapes.model import FAMILY_OF_PROVIDER, ModelShape
+from proveout.project.shapes.service import ROLLOUT_STEPS, RolloutShape, ServiceFile
+from proveout.project.shapes.steps import INPUT_STEP_NAMES, OUTPUT_STEP_NAMES
+from proveout.project.shapes.variant import PairShape, PromptFrontMatter, VariantFile
+
+PROVIDERS = tuple(FAMILY_OF_PROVIDER)
+"""All provider names."""
+
+__all__ = [
+    "INPUT_STEP_NAMES",
+    "OUTPUT_STEP_NAMES",
+    "PROVIDERS",
+    "ROLLOUT_STEPS",
+    "ChangeFile",
+    "EnvironmentFile",
+    "ModelShape",
+    "PairShape",
+    "PricesFile",
+    "ProjectFile",
+    "PromptFrontMatter",
+    "RolloutShape",
+    "ServiceFile",
+    "Shape",
+    "VariantFile",
+]

@@ -1,0 +1,376 @@
+"""`services/NAME/service.yaml`: what a service takes and gives, its data, its objectives, and how changes of it are delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, RootModel, Tag
+
+from proveout.project.shapes._base import (
+    Amount,
+    Count,
+    Duration,
+    Margin,
+    Name,
+    Refusal,
+    RelativePath,
+    Shape,
+    Text,
+    Weight,
+    checked_by,
+    only_key,
+    repeated,
+    tag,
+    told_apart_by,
+)
+
+# --- what comes in and goes out
+
+
+def _unfit_inputs(names: list[str]) -> Iterator[Refusal]:
+    yield from repeated(names)
+    for index, name in enumerate(names):
+        if not name.isidentifier():
+            yield Refusal(
+                f"`{name}` can't be used in a prompt", "Write letters, digits and underscores, as in `customer_name`.", (index,)
+            )
+
+
+def _alike(choices: list[str]) -> Iterator[Refusal]:
+    """Choices must differ by more than case, since answers are compared without it."""
+    seen: dict[str, str] = {}
+    for index, choice in enumerate(choices):
+        folded = choice.strip().casefold()
+        if folded in seen:
+            other = seen[folded]
+            what = f"`{choice}` stands here twice" if other == choice else f"`{other}` and `{choice}` differ only by case"
+            yield Refusal(what, "Keep one of them.", (index,))
+        seen.setdefault(folded, choice)
+
+
+Inputs = Annotated[list[Text], Field(min_length=1), checked_by(_unfit_inputs)]
+
+
+class ChoicesOutput(Shape):
+    """One of several answers."""
+
+    choices: Annotated[list[Text], Field(min_length=1), checked_by(_alike)] = Field(
+        description="All answers that there are. Case, white space and punctuation around an answer don't matter.",
+        examples=[["card_arrival", "lost_card"]],
+    )
+
+
+class SchemaOutput(Shape):
+    """JSON of a declared shape."""
+
+    json_schema: dict[str, Any] = Field(
+        alias="schema",
+        description="The JSON Schema (draft 2020-12) that an answer must meet.",
+        examples=[{"type": "object", "required": ["intent"]}],
+    )
+
+
+def _output(value: Any) -> str | None:
+    key = "schema" if isinstance(value, SchemaOutput) else only_key(value)
+    return key if key in ("text", "choices", "schema") and isinstance(value, str) == (key == "text") else None
+
+
+OutputShape = Annotated[
+    Annotated[Literal["text"], Tag(tag("text"))]
+    | Annotated[ChoicesOutput, Tag(tag("choices"))]
+    | Annotated[SchemaOutput, Tag(tag("schema"))],
+    told_apart_by(
+        _output,
+        "expected an output",
+        "Write `text`, `{choices: [card_arrival, lost_card]}` or `{schema: {...}}`.",
+        noun="output",
+        known=("text", "choices", "schema"),
+    ),
+]
+
+# --- data and scorers
+
+
+class DatasetShape(Shape):
+    """A dataset with settings."""
+
+    path: RelativePath = Field(description="JSONL or CSV file.", examples=["datasets/golden.jsonl"])
+    columns: dict[str, Text] = Field(
+        default_factory=dict,
+        description="Which column of the file holds what: `input.NAME`, `expected`, `id`, `cluster`, `tags`.",
+        examples=[{"input.message": "text", "expected": "category"}],
+    )
+    find_clusters: bool = Field(
+        False, description="Find near-duplicates and count them as one cluster, where the file gives no `cluster`.", examples=[True]
+    )
+
+
+def _dataset(value: Any) -> str | None:
+    return "path" if isinstance(value, str) else "settings" if isinstance(value, dict | DatasetShape) else None
+
+
+Dataset = Annotated[
+    Annotated[RelativePath, Tag(tag("path"))] | Annotated[DatasetShape, Tag(tag("settings"))],
+    told_apart_by(_dataset, "expected a path", "Write `datasets/golden.jsonl` or `{path: ..., columns: {...}}`."),
+]
+
+
+class DatasetsShape(Shape):
+    """A service's data, by who labelled it."""
+
+    golden: Dataset | None = Field(None, description="Labelled by people.", examples=["datasets/golden.jsonl"])
+    silver: Dataset | None = Field(None, description="Labelled by a model.", examples=["datasets/silver.jsonl"])
+    failures: Dataset | None = Field(None, description="Bad cases kept from production.", examples=["datasets/failures.jsonl"])
+
+
+class ScorerShape(Shape):
+    """A scorer with a metric name of its own; every other key is a parameter of the scorer."""
+
+    model_config = ConfigDict(extra="allow")
+
+    scorer: Text = Field(description="The scorer's registered name.", examples=["numeric"])
+    metric: Name | None = Field(None, description="The metric's name; by default the scorer's.", examples=["right_amount"])
+
+
+class ScorerWithParameters(RootModel[dict[str, dict[str, Any] | None]]):
+    """`{name: {parameter: value}}`."""
+
+    model_config = ConfigDict(strict=True)
+
+
+def _scorer(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "name"
+    if isinstance(value, ScorerShape) or (isinstance(value, dict) and "scorer" in value):
+        return "scorer"
+    if isinstance(value, ScorerWithParameters) or (isinstance(value, dict) and len(value) == 1):
+        return "parameters"
+    return None
+
+
+Scorer = Annotated[
+    Annotated[Text, Tag(tag("name"))]
+    | Annotated[ScorerShape, Tag(tag("scorer"))]
+    | Annotated[ScorerWithParameters, Tag(tag("parameters"))],
+    told_apart_by(
+        _scorer, "expected a scorer", "Write `exact_match`, `{numeric: {tolerance: 0.01}}` or `{scorer: numeric, metric: amount}`."
+    ),
+]
+
+# --- objectives
+
+
+class ObjectiveShape(Shape):
+    """What every objective takes."""
+
+    margin: Margin = Field(
+        description="By how much a challenger may be worse and still hold: 0.02 or 2%. Of the metric for accuracy, stability and "
+        "security; of the champion's value for latency and cost.",
+        examples=[0.02],
+    )
+
+
+class AccuracyShape(ObjectiveShape):
+    """Right answers."""
+
+    metric: Name | None = Field(None, description="The metric that decides; needed with several scorers.", examples=["exact_match"])
+    repeats: Count | None = Field(None, description="Calls for every example.", examples=[1])
+    trust_silver: bool = Field(
+        False, description="Let silver labels or a judge alone decide, without human labels.", examples=[False]
+    )
+    max_failures: Margin | None = Field(
+        None, description="Share of failed calls above which nothing is decided.", examples=["5%"]
+    )
+
+
+class StabilityShape(ObjectiveShape):
+    """The same answer to the same question."""
+
+    repeats: int | None = Field(None, ge=2, description="Calls for each of the examples that are repeated.", examples=[5])
+    examples: Count | None = Field(None, description="About how many examples are repeated.", examples=[100])
+    max_failures: Margin | None = Field(
+        None, description="Share of failed calls above which nothing is decided.", examples=["5%"]
+    )
+
+
+LATENCY_METRICS = tuple(
+    f"{measure}_p{quantile}" for measure in ("ttft", "itl", "tpot", "e2e", "stall") for quantile in (50, 75, 90, 95, 99)
+)
+
+
+def _unknown_metrics(slo: dict[str, float]) -> Iterator[Refusal]:
+    for name in slo:
+        if name not in LATENCY_METRICS:
+            instead = "Write ttft, itl, tpot, e2e or stall with _p50, _p75, _p90, _p95 or _p99, as in `ttft_p95: 800ms`."
+            yield Refusal(f"`{name}` is no latency metric", instead, (name,))
+
+
+class LatencyShape(ObjectiveShape):
+    """Quick answers."""
+
+    slo: Annotated[dict[str, Annotated[Duration, Field(gt=0)]], checked_by(_unknown_metrics)] = Field(
+        default_factory=dict,
+        description="Longest times that users accept: ttft, itl, tpot, e2e or stall at p50, p75, p90, p95 or p99.",
+        examples=[{"ttft_p95": "800ms", "e2e_p95": "2s"}],
+    )
+    metric: Literal[LATENCY_METRICS] | None = Field(  # pyright: ignore[reportInvalidTypeForm]
+        None, description="The metric that decides, where it is only one.", examples=["ttft_p95"]
+    )
+
+
+class CostShape(ObjectiveShape):
+    """Cheap answers."""
+
+    metric: Literal["usd_per_request", "usd_per_success"] | None = Field(
+        None, description="The metric that decides.", examples=["usd_per_success"]
+    )
+
+
+class SecurityShape(ObjectiveShape):
+    """Answers that can't be abused."""
+
+
+class ObjectivesShape(Shape):
+    """What a service asks of every variant, aspect by aspect."""
+
+    accuracy: AccuracyShape | None = Field(None, description="Right answers.", examples=[{"metric": "exact_match", "margin": 0.02}])
+    stability: StabilityShape | None = Field(None, description="The same answer to the same question.", examples=[{"margin": 0.02}])
+    latency: LatencyShape | None = Field(
+        None, description="Quick answers.", examples=[{"slo": {"ttft_p95": "800ms"}, "margin": "10%"}]
+    )
+    cost: CostShape | None = Field(None, description="Cheap answers.", examples=[{"margin": "0%"}])
+    security: SecurityShape | None = Field(None, description="Answers that can't be abused.", examples=[{"margin": 0.01}])
+
+
+# --- traffic and delivery
+
+
+class TrafficShape(Shape):
+    """How much a service is used."""
+
+    requests_per_month: Amount = Field(gt=0, description="Requests in a month, for the monthly cost.", examples=[3000000])
+
+
+_REQUESTS = Field(description="Requests to see before the next step.", examples=[500])
+_DURATION = Field(None, gt=0, description="Shortest time of the step.", examples=["2h"])
+
+
+class Shadow(Shape):
+    """The challenger answers beside the champion; nobody sees its answers."""
+
+    requests: Count = _REQUESTS
+    duration: Duration | None = _DURATION
+
+
+class Canary(Shape):
+    """The challenger serves a fixed share."""
+
+    weight: Weight = Field(description="The challenger's share of the traffic.", examples=["5%"])
+    requests: Count = _REQUESTS
+    duration: Duration | None = _DURATION
+
+
+class Approval(Shape):
+    """A person must agree."""
+
+
+class Bandit(Shape):
+    """The shares follow the results."""
+
+    floor: Weight = Field(description="The smallest share that any variant keeps.", examples=["5%"])
+    requests: Count = _REQUESTS
+    duration: Duration | None = _DURATION
+
+
+class ShadowStep(Shape):
+    """A shadow step."""
+
+    shadow: Shadow = Field(description="The challenger answers too; nobody sees it.", examples=[{"requests": 500}])
+
+
+class CanaryStep(Shape):
+    """A canary step."""
+
+    canary: Canary = Field(description="The challenger serves a fixed share.", examples=[{"weight": "5%", "requests": 500}])
+
+
+class ApprovalStep(Shape):
+    """An approval step."""
+
+    approval: Approval = Field(description="Waits until a person agrees.", examples=[{}])
+
+
+class BanditStep(Shape):
+    """A bandit step."""
+
+    bandit: Bandit = Field(description="Shares follow the results.", examples=[{"floor": "5%", "requests": 10000}])
+
+
+ROLLOUT_STEPS = ("shadow", "canary", "approval", "bandit")
+
+
+def _rollout_step(value: Any) -> str | None:
+    key = None if isinstance(value, str) else only_key(value)
+    return key if key in ROLLOUT_STEPS else None
+
+
+RolloutStep = Annotated[
+    Annotated[ShadowStep, Tag(tag("shadow"))]
+    | Annotated[CanaryStep, Tag(tag("canary"))]
+    | Annotated[ApprovalStep, Tag(tag("approval"))]
+    | Annotated[BanditStep, Tag(tag("bandit"))],
+    told_apart_by(
+        _rollout_step,
+        "expected a rollout step",
+        "Write `- canary: {weight: 5%, requests: 500}`.",
+        noun="rollout step",
+        known=ROLLOUT_STEPS,
+    ),
+]
+
+
+def _out_of_order(steps: list[Any]) -> Iterator[Refusal]:
+    served = 0.0
+    for index, step in enumerate(steps):
+        if isinstance(step, CanaryStep):
+            if step.canary.weight <= served:
+                what = f"a canary at {step.canary.weight:.3g} after one at {served:.3g}"
+                yield Refusal(what, "Let the weights rise from step to step.", (index,))
+            served = max(served, step.canary.weight)
+        elif isinstance(step, ShadowStep) and served:
+            yield Refusal("a shadow step after the challenger has served", "Put shadow steps first.", (index,))
+        elif isinstance(step, BanditStep) and step.bandit.floor > 0.5:
+            yield Refusal("two variants can't both keep more than a half", "Write for example `floor: 5%`.", (index,))
+
+
+class RolloutShape(Shape):
+    """How a change reaches users, step by step."""
+
+    unit: Literal["user", "request"] = Field("user", description="Who keeps one variant during a step.", examples=["user"])
+    steps: Annotated[list[RolloutStep], Field(min_length=1), checked_by(_out_of_order)] = Field(
+        description="The steps, in order.", examples=[[{"shadow": {"requests": 500}}, {"canary": {"weight": "5%", "requests": 500}}]]
+    )
+
+
+class ServiceFile(Shape):
+    """One LLM-powered product function."""
+
+    service: Name = Field(description="The service's name, the same as its folder's.", examples=["triage"])
+    input: Inputs = Field(description="Names of the input fields, which prompts use as variables.", examples=[["message"]])
+    output: OutputShape = Field("text", description="What answers look like.", examples=[{"choices": ["card_arrival", "lost_card"]}])
+    datasets: DatasetsShape = Field(
+        default_factory=DatasetsShape, description="The service's data.", examples=[{"golden": "datasets/golden.jsonl"}]
+    )
+    scorers: list[Scorer] = Field(default_factory=list, description="How an answer is scored.", examples=[["exact_match"]])
+    champion: Name = Field(description="The variant that serves by default, and the baseline in dev.", examples=["base"])
+    objectives: ObjectivesShape = Field(
+        description="What every variant must hold.", examples=[{"accuracy": {"metric": "exact_match", "margin": 0.02}}]
+    )
+    allow_code_execution: bool = Field(
+        False, description="Let a scorer run code that a model wrote, in a sandbox.", examples=[False]
+    )
+    traffic: TrafficShape | None = Field(None, description="How much it is used.", examples=[{"requests_per_month": 3000000}])
+    rollout: RolloutShape | None = Field(
+        None, description="How changes reach users.", examples=[{"unit": "user", "steps": [{"shadow": {"requests": 500}}]}]
+    )
