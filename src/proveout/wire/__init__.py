@@ -1,0 +1,85 @@
+"""The one HTTP/1.1 and server-sent-events core, client and server, of everything that calls or serves a model.
+
+Names are loaded when first used, so that importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from proveout.wire.client import Client
+    from proveout.wire.errors import (
+        ClientClosed,
+        ConnectFailed,
+        ConnectionCut,
+        InvalidRequest,
+        MalformedResponse,
+        ProxyFailed,
+        TimedOut,
+        TlsFailed,
+        TooLarge,
+        WireError,
+    )
+    from proveout.wire.exchange import Flow, Response, Timeouts
+    from proveout.wire.headers import Headers
+    from proveout.wire.loop import run
+    from proveout.wire.server import Limits, Responder, Server, ServerRequest, serve
+    from proveout.wire.sse import Event, SseDecoder, encode_event
+
+_HOMES = {
+    "client": ("Client",),
+    "errors": (
+        "ClientClosed",
+        "ConnectFailed",
+        "ConnectionCut",
+        "InvalidRequest",
+        "MalformedResponse",
+        "ProxyFailed",
+        "TimedOut",
+        "TlsFailed",
+        "TooLarge",
+        "WireError",
+    ),
+    "exchange": ("Flow", "Response", "Timeouts"),
+    "headers": ("Headers",),
+    "loop": ("run",),
+    "server": ("Limits", "Responder", "Server", "ServerRequest", "serve"),
+    "sse": ("Event", "SseDecoder", "encode_event"),
+}
+
+__all__ = [
+    "Client",
+    "ClientClosed",
+    "ConnectFailed",
+    "ConnectionCut",
+    "Event",
+    "Flow",
+    "Headers",
+    "InvalidRequest",
+    "Limits",
+    "MalformedResponse",
+    "ProxyFailed",
+    "Responder",
+    "Response",
+    "Server",
+    "ServerRequest",
+    "SseDecoder",
+    "TimedOut",
+    "Timeouts",
+    "TlsFailed",
+    "TooLarge",
+    "WireError",
+    "encode_event",
+    "run",
+    "serve",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            import importlib
+
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,395 @@
+"""The server's side of one HTTP/1.1 connection: requests in, answers out in the same order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import httptools
+
+from proveout.wire.headers import Headers
+from proveout.wire.responder import Responder, ServerRequest
+from proveout.wire.timer import LazyTimer
+
+if TYPE_CHECKING:
+    from proveout.wire.server import Server
+
+App = Callable[[ServerRequest, Responder], Awaitable[None] | None]
+
+_log = logging.getLogger("proveout.wire")
+_LINGER_S = 2.0
+_TEXT = (("content-type", "text/plain; charset=utf-8"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one peer may take. Sizes in bytes, times in seconds.
+
+    `head_s` and `body_s` bound how long a request's head and body may take to arrive, `keep_alive_s` how long a quiet
+    connection is kept, and `write_s` how long a peer may leave a full write buffer untouched.
+    """
+
+    connections: int = 10_000
+    head_bytes: int = 64 * 1024
+    body_bytes: int = 64 * 2**20
+    head_s: float = 10
+    body_s: float = 60
+    keep_alive_s: float = 75
+    write_s: float = 60
+
+
+class _Refused(Exception):
+    """A request that is answered by `status` without asking the app; the connection is closed after it."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+
+
+class _Stop(Exception):
+    """Stops the parser: nothing more will be read from this connection."""
+
+
+class ServerConnection(asyncio.Protocol):
+    """Parses requests, runs the app for one at a time, and keeps the others of a pipelining client waiting."""
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        self.closing = False
+        """No further request will be answered."""
+        self.write_paused = False
+        self._server = server
+        self._limits = server.limits
+        self._loop = loop
+        self._timer = LazyTimer(loop, self._check_deadlines)
+        self._transport: asyncio.Transport
+        self._parser = httptools.HttpRequestParser(self)
+        self._read_at = monotonic()
+        self._since_body = 0
+        self._raw_body_left = 0
+        self._stage = "quiet"  # quiet, head, body: what of the next request has come.
+        self._stage_since = self._read_at
+        self._method = ""
+        self._url = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._responder: Responder | None = None
+        self._next: Responder | None = None
+        self._task: asyncio.Future[None] | None = None
+        self._waiting: deque[tuple[ServerRequest, Responder]] = deque()
+        self._refused: _Refused | None = None
+        self._linger = False
+        self._reading_paused = False
+        self._advancing = False
+
+    # What responders and the server call
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def answered(self, *, keep_alive: bool) -> None:
+        """The response in flight is complete."""
+        self._responder = self._task = None
+        self._stage_since = now = monotonic()
+        if not keep_alive or self.closing:
+            self._shut()
+            return
+        self._require(now + self._stage_limit())
+        if self._waiting or self._refused is not None or self._reading_paused:
+            self._advance()
+
+    def drain(self) -> None:
+        """Finish the response in flight, then close."""
+        self.closing = True
+        if self._responder is None:
+            self._shut()
+
+    def abort(self) -> None:
+        self.closing = True
+        self._transport.abort()
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # pyright: ignore[reportAttributeAccessIssue]
+        self._server.joined(self)
+        if self._server.draining or len(self._server.connections) > self._limits.connections:
+            self.abort()
+            return
+        self._require(self._stage_since + self._limits.head_s)
+
+    def data_received(self, data: bytes) -> None:
+        if self.closing or self._refused is not None:
+            return
+        self._read_at = monotonic()
+        if self._raw_body_left:
+            data = self._take_raw_body(data)
+        self._since_body += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            if isinstance(cause, _Refused):
+                self._refuse(cause)
+            elif not isinstance(cause, _Stop):
+                raise cause or error from None
+        except httptools.HttpParserError as error:
+            self._refuse(_Refused(400, f"malformed request: {error}"))
+        else:
+            if self._since_body > self._limits.head_bytes:
+                self._refuse(_Refused(431, "the request head is too large"))
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        self._stage_since = monotonic()
+        self._require(self._stage_since + self._limits.write_s)
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self._responder is not None:
+            self._responder.emptied()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closing = True
+        self._timer.stop()
+        self._server.left(self)
+        self._waiting.clear()
+        responder, self._responder = self._responder, None
+        if responder is not None:
+            responder.lost()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        if self.closing:
+            raise _Stop
+        self._url = b""
+        self._fields = []
+        self._pieces = []
+        self._size = 0
+        self._enter("head", self._limits.head_s)
+
+    def on_url(self, piece: bytes) -> None:
+        self._url += piece
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._stage == "head":  # Later fields are trailers, which nobody here uses.
+            self._fields.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        method = self._parser.get_method()
+        self._method = method.decode("latin-1")
+        version = self._parser.get_http_version()
+        fields = dict(self._fields)
+        self._check_head(method, version, fields)
+        self._next = Responder(
+            self, head_only=method == b"HEAD", old=version == "1.0", keep_alive=self._parser.should_keep_alive()
+        )
+        self._enter("body", self._limits.body_s)
+        if b"expect" in fields:
+            self._answer_expectation(fields[b"expect"], version)
+        if self._parser.should_upgrade():
+            self._raw_body_left = int(fields.get(b"content-length", 0))
+
+    def on_body(self, piece: bytes) -> None:
+        self._since_body = 0
+        self._size += len(piece)
+        if self._size > self._limits.body_bytes:
+            raise _Refused(413, "the request body is too large")
+        self._pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        if not self._raw_body_left:
+            self._request_complete()
+
+    # Inner steps
+
+    def _enter(self, stage: str, limit_s: float) -> None:
+        self._stage = stage
+        self._stage_since = self._read_at
+        self._require(self._read_at + limit_s)
+
+    def _check_head(self, method: bytes, version: str, fields: dict[bytes, bytes]) -> None:
+        """Refuse what a second reader of the same bytes could understand differently, and what is too large."""
+        if sum(len(name) + len(value) + 4 for name, value in self._fields) + len(self._url) > self._limits.head_bytes:
+            raise _Refused(431, "the request head is too large")
+        if version not in ("1.1", "1.0"):
+            raise _Refused(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+        if method == b"CONNECT":
+            raise _Refused(501, "this is not a proxy")
+        hosts = sum(1 for name, _ in self._fields if name == b"host")
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            raise _Refused(400, "a request needs exactly one Host header")
+        transfer = fields.get(b"transfer-encoding")
+        if transfer is not None:
+            if version == "1.0":
+                raise _Refused(400, "HTTP/1.0 has no transfer codings")
+            if transfer.strip().lower() != b"chunked":
+                raise _Refused(501, "the only transfer coding understood here is chunked")
+            if self._parser.should_upgrade():
+                raise _Refused(501, "an upgrade with a chunked body is not understood here")
+        if int(fields.get(b"content-length", 0)) > self._limits.body_bytes:
+            raise _Refused(413, "the request body is too large")
+
+    def _answer_expectation(self, expectation: bytes, version: str) -> None:
+        if expectation.strip().lower() != b"100-continue":
+            raise _Refused(417, "the only expectation understood here is 100-continue")
+        if version == "1.1" and self._responder is None and not self._waiting:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Stay with HTTP/1.1 where a client offers another protocol (some send `Upgrade: h2c` with an ordinary POST).
+
+        The parser takes such a request to have no body, so the body is read here.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        self._since_body = 0
+        if self._raw_body_left:
+            rest = self._take_raw_body(rest)
+        if rest:
+            self.data_received(rest)
+
+    def _take_raw_body(self, data: bytes) -> bytes:
+        piece, rest = data[: self._raw_body_left], data[self._raw_body_left :]
+        self._pieces.append(piece)
+        self._raw_body_left -= len(piece)
+        if not self._raw_body_left:
+            self._request_complete()
+        return rest
+
+    def _request_complete(self) -> None:
+        responder = self._next
+        if responder is None:
+            return
+        path, _, query = self._url.decode("latin-1").partition("?")
+        request = ServerRequest(
+            self._method,
+            path,
+            query,
+            Headers(self._fields),
+            self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces),
+            self._read_at,
+            responder,
+        )
+        self._next = None
+        self._since_body = 0
+        self._stage = "quiet"
+        self._stage_since = self._read_at
+        self._require(self._read_at + self._limits.keep_alive_s)
+        self._waiting.append((request, responder))
+        if self._responder is not None and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+        self._advance()
+
+    def _advance(self) -> None:
+        """Hand the next waiting request to the app, and so on while it answers at once."""
+        if self._advancing:
+            return
+        self._advancing = True
+        while self._waiting and self._responder is None and not self.closing:
+            self._run(*self._waiting.popleft())
+        self._advancing = False
+        if self._responder is None and not self.closing:
+            if self._refused is not None:
+                self._answer_refusal(self._refused)
+            else:
+                self._read_again()
+
+    def _run(self, request: ServerRequest, responder: Responder) -> None:
+        self._responder = responder
+        try:
+            pending = self._server.app(request, responder)
+        except Exception:
+            _log.exception("the handler of %s %s failed", request.method, request.path)
+            _give_up(responder)
+            return
+        if pending is not None:
+            self._task = task = asyncio.ensure_future(pending, loop=self._loop)
+            self._server.tasks.add(task)
+            task.add_done_callback(lambda done: self._handled(done, request, responder))
+
+    def _handled(self, task: asyncio.Future[None], request: ServerRequest, responder: Responder) -> None:
+        self._server.tasks.discard(task)
+        if task.cancelled():
+            responder.abort()
+            return
+        error = task.exception()
+        if error is not None:
+            _log.error("the handler of %s %s failed", request.method, request.path, exc_info=error)
+        if not responder.finished:
+            _give_up(responder)
+
+    def _refuse(self, refused: _Refused) -> None:
+        if self.closing:
+            return
+        self._refused = refused
+        if self._responder is None and not self._waiting:
+            self._answer_refusal(refused)
+
+    def _answer_refusal(self, refused: _Refused) -> None:
+        """Say why, then read on for a moment: closing with unread bytes would lose the answer in a reset."""
+        self._linger = True
+        Responder(self, head_only=False, old=False, keep_alive=False).reply(refused.status, _TEXT, refused.why.encode())
+
+    def _shut(self) -> None:
+        self.closing = True
+        if self._transport.is_closing():
+            return
+        if self._linger and self._transport.can_write_eof():
+            self._stage_since = monotonic()
+            self._transport.write_eof()
+            self._read_again()
+            self._require(self._stage_since + _LINGER_S)
+        else:
+            self._transport.close()
+
+    def _read_again(self) -> None:
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def _require(self, deadline: float) -> None:
+        if deadline < self._timer.when:
+            self._timer.ask(deadline)
+
+    def _check_deadlines(self, now: float) -> float:
+        if self._responder is not None and not self.write_paused:
+            return now + self._limits.write_s
+        deadline = self._stage_since + self._stage_limit()
+        if now < deadline:
+            return deadline
+        if self._stage == "quiet" or self.closing or self._responder is not None:
+            self.abort()
+            return math.inf
+        self._refuse(_Refused(408, "the request took too long to arrive"))
+        return now + _LINGER_S
+
+    def _stage_limit(self) -> float:
+        if self._responder is not None or self.write_paused:
+            return self._limits.write_s
+        if self.closing:
+            return _LINGER_S
+        if self._stage == "head":
+            return self._limits.head_s
+        return self._limits.body_s if self._stage == "body" else self._limits.keep_alive_s
+
+
+def _give_up(responder: Responder) -> None:
+    """The handler ended without a whole response: say 500 where nothing was sent, else let the client see a cut."""
+    if responder.started:
+        responder.abort()
+    else:
+        responder.reply(500, _TEXT, b"internal server error")
