@@ -1,0 +1,116 @@
+"""What a team declares: files into frozen records, with errors that name file, line and fix.
+
+Records are light and always there; everything that reads files is loaded when first used, so that no command waits for a parser
+that it doesn't need.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from proveout.project.records import (
+    OBJECTIVES,
+    Answer,
+    Change,
+    DatasetKind,
+    DatasetRef,
+    Environment,
+    Example,
+    Limits,
+    Lineage,
+    Message,
+    ModelSpec,
+    Objective,
+    ObjectiveSpec,
+    OutputContract,
+    Price,
+    Project,
+    PromptTemplate,
+    Role,
+    ScorerSpec,
+    Secret,
+    Service,
+    Variant,
+)
+
+if TYPE_CHECKING:
+    from proveout.project.clusters import find_clusters
+    from proveout.project.datasets import DatasetError, dataset_version, read_examples, sample_clusters
+    from proveout.project.leaks import find_leaks
+    from proveout.project.load import find_root, load_project
+    from proveout.project.problems import Problem, ProjectError
+    from proveout.project.processing import StepFailed, postprocess, preprocess
+    from proveout.project.prompts import Prompt, PromptError
+    from proveout.project.schemas import export_schemas, render_reference
+    from proveout.project.secrets import unset_secrets
+
+_HOME = {
+    "DatasetError": "datasets",
+    "Problem": "problems",
+    "ProjectError": "problems",
+    "Prompt": "prompts",
+    "PromptError": "prompts",
+    "StepFailed": "processing",
+    "dataset_version": "datasets",
+    "export_schemas": "schemas",
+    "find_clusters": "clusters",
+    "find_leaks": "leaks",
+    "find_root": "load",
+    "load_project": "load",
+    "postprocess": "processing",
+    "preprocess": "processing",
+    "read_examples": "datasets",
+    "render_reference": "schemas",
+    "sample_clusters": "datasets",
+    "unset_secrets": "secrets",
+}
+
+__all__ = [
+    "OBJECTIVES",
+    "Answer",
+    "Change",
+    "DatasetError",
+    "DatasetKind",
+    "DatasetRef",
+    "Environment",
+    "Example",
+    "Limits",
+    "Lineage",
+    "Message",
+    "ModelSpec",
+    "Objective",
+    "ObjectiveSpec",
+    "OutputContract",
+    "Price",
+    "Problem",
+    "Project",
+    "ProjectError",
+    "Prompt",
+    "PromptError",
+    "PromptTemplate",
+    "Role",
+    "ScorerSpec",
+    "Secret",
+    "Service",
+    "StepFailed",
+    "Variant",
+    "dataset_version",
+    "export_schemas",
+    "find_clusters",
+    "find_leaks",
+    "find_root",
+    "load_project",
+    "postprocess",
+    "preprocess",
+    "read_examples",
+    "render_reference",
+    "sample_clusters",
+    "unset_secrets",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,97 @@
+"""A variant's fingerprint: the hash of all that its answers depend on, and of nothing else.
+
+What is hashed is the meaning, not the spelling: mappings have no order, 0 and 0.0 are one number, files are their bytes, wherever they lie.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from hashlib import file_digest, sha256
+from typing import Any
+
+from proveout.project.prompts import Prompt
+from proveout.project.records import ModelSpec, OutputContract, Secret
+
+LENGTH = 16
+"""Hexadecimal digits: 64 bits, enough that no two of a team's variants share one."""
+
+_VERSION = 1
+
+
+def fingerprint(
+    model: ModelSpec,
+    parameters: Mapping[str, Any],
+    prompt: Prompt,
+    preprocess: Sequence[Mapping[str, Any]],
+    postprocess: Sequence[Mapping[str, Any]],
+    output: OutputContract,
+) -> str:
+    """The fingerprint of a variant of these parts. Its name, key, limits and lineage are not among them."""
+    meaning = {
+        "version": _VERSION,
+        "model": _model(model),
+        "parameters": parameters,
+        "prompt": _prompt(prompt),
+        "preprocess": _steps(preprocess),
+        "postprocess": _steps(postprocess),
+        "choices": None if output.choices is None else sorted(output.choices),
+        "schema": output.schema,
+    }
+    return sha256(canonical(meaning)).hexdigest()[:LENGTH]
+
+
+def canonical(value: Any) -> bytes:
+    """Plain data in the one spelling that is hashed."""
+    return json.dumps(_normal(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _normal(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: _normal(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_normal(item) for item in value]
+    return value
+
+
+def _model(model: ModelSpec) -> dict[str, Any]:
+    options = dict(model.options)
+    if "path" in options:
+        options["path"] = _digest(options["path"])
+    headers = {name.lower(): value for name, value in options.pop("headers", {}).items() if not isinstance(value, Secret)}
+    url = None if model.url is None else model.url.rstrip("/")
+    return {"provider": model.provider, "name": model.name, "url": url, "options": options, "headers": headers}
+
+
+def _prompt(prompt: Prompt) -> dict[str, Any]:
+    return {
+        "sections": prompt.sections,
+        "includes": prompt.includes,
+        "examples": prompt.examples,
+        "inputs": prompt.inputs if not any(role == "user" for role, _ in prompt.sections) else None,
+    }
+
+
+def _steps(steps: Sequence[Mapping[str, Any]]) -> list[Any]:
+    return [_team_code(step["python"]) if "python" in step else step for step in steps]
+
+
+def _team_code(reference: str) -> dict[str, str]:
+    path, _, function = reference.rpartition(":")
+    return {"python": _digest(path), "function": function}
+
+
+def _digest(path: str) -> str:
+    status = os.stat(path)
+    return _digest_of(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _digest_of(path: str, size: int, changed_ns: int) -> str:
+    """A file's hash, computed once as long as the file is unchanged."""
+    with open(path, "rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,152 @@
+"""Loading a project: every declared file into frozen records, or every problem of all of them at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from proveout.project.documents import Document
+from proveout.project.problems import Problem, ProjectError, suggestion
+from proveout.project.reading import Reader
+from proveout.project.records import Environment, Price, Project, Secret
+from proveout.project.services import KnownScorers, ServiceFolder, read_service
+from proveout.project.shapes import EnvironmentFile, PricesFile, ProjectFile
+
+PROJECT_FILE = "proveout.yaml"
+DEFAULT_STORE = ".proveout/store.db"
+
+
+def load_project(start: Path | str = ".", *, known_scorers: KnownScorers | None = None) -> Project:
+    """The project in this folder, or in the nearest folder above it that has a `proveout.yaml`.
+
+    `known_scorers` are the registered scorers' names with their parameters' names; without it, scorers are taken as they stand.
+
+    Raises:
+        ProjectError: there is no project, or its files have problems; it names them all.
+    """
+    root = find_root(Path(start))
+    reader = Reader(root)
+    settings = reader.document(root / PROJECT_FILE, ProjectFile)
+    folders = _read_services(reader, known_scorers)
+    environments = _read_environments(reader, folders)
+    prices = _read_prices(reader)
+    if reader.problems or settings is None:
+        raise ProjectError(reader.problems)
+    _, shape = settings
+    return Project(
+        name=shape.project,
+        root=root,
+        store_url=_store_url(root, shape.store),
+        services={folder.name: folder.service for folder in folders if folder.service is not None},
+        environments=environments,
+        prices=prices,
+        settings={"defaults": shape.defaults.model_dump(exclude_none=True), "telemetry": _telemetry(shape)},
+    )
+
+
+def find_root(start: Path) -> Path:
+    """The folder of the nearest `proveout.yaml`, here or upward.
+
+    Raises:
+        ProjectError: there is none.
+    """
+    here = start.resolve()
+    if here.name == PROJECT_FILE and here.is_file():
+        here = here.parent
+    for folder in (here, *here.parents):
+        if (folder / PROJECT_FILE).is_file():
+            return folder
+    what = "there is no such file in this folder or any above it" if here.is_dir() else "there is no such folder"
+    instead = "Run `proveout init`, or name a project's folder with --project."
+    raise ProjectError([Problem(PROJECT_FILE, None, None, "", what, instead)])
+
+
+def _read_services(reader: Reader, known_scorers: KnownScorers | None) -> list[ServiceFolder]:
+    parent = reader.root / "services"
+    folders = [entry for entry in sorted(parent.iterdir()) if _is_service(entry)] if parent.is_dir() else []
+    if not folders:
+        what, instead = "the project has no service", "Write services/NAME/service.yaml."
+        reader.problems.append(Problem("services", None, None, "", what, instead))
+    return [read_service(reader, folder, known_scorers) for folder in folders]
+
+
+def _is_service(entry: Path) -> bool:
+    return entry.is_dir() and not entry.name.startswith((".", "_"))
+
+
+def _read_environments(reader: Reader, folders: list[ServiceFolder]) -> dict[str, Environment]:
+    environments = [_read_environment(reader, path, folders) for path in reader.yaml_files(reader.root / "environments")]
+    return {environment.name: environment for environment in environments if environment is not None}
+
+
+def _read_environment(reader: Reader, path: Path, folders: list[ServiceFolder]) -> Environment | None:
+    before = len(reader.problems)
+    read = reader.document(path, EnvironmentFile)
+    if read is None:
+        return None
+    document, shape = read
+    reader.name_matches(document, "environment", shape.environment, path.stem, "file")
+    variants = {folder.name: folder.variant_names for folder in folders}
+    for service, release in (shape.releases or {}).items():
+        if service not in variants:
+            problem = document.problem(("releases", service), f"there is no service `{service}`", suggestion(service, variants), key=True)
+            reader.problems.append(problem)
+            continue
+        for field in ("champion", "fallback"):
+            name = getattr(release, field)
+            if name is not None and name not in variants[service]:
+                what = f"{service} has no variant `{name}`"
+                reader.problems.append(document.problem(("releases", service, field), what, suggestion(name, variants[service])))
+    if len(reader.problems) > before:
+        return None
+    return Environment(
+        name=shape.environment,
+        path=path,
+        releases={service: release.model_dump(exclude_none=True) for service, release in shape.releases.items()},
+        targets=tuple(shape.targets),
+        approvals=shape.approvals,
+    )
+
+
+def _read_prices(reader: Reader) -> tuple[Price, ...]:
+    path = reader.root / "prices.yaml"
+    if not path.exists():
+        return ()
+    read = reader.document(path, PricesFile)
+    if read is None:
+        return ()
+    document, shape = read
+    prices = [Price(**price.model_dump()) for price in shape.prices or []]
+    _refuse_second_prices(reader, document, prices)
+    return tuple(prices)
+
+
+def _refuse_second_prices(reader: Reader, document: Document, prices: list[Price]) -> None:
+    seen: dict[tuple[str, str, str], int] = {}
+    for index, price in enumerate(prices):
+        first = seen.setdefault((price.provider, price.model, price.since), index)
+        if first != index:
+            line, _ = document.position(("prices", first))
+            what = f"{price.model} already has a price from {price.since} on, on line {line}"
+            reader.problems.append(document.problem(("prices", index), what, "Keep one of them, or mend its `since`."))
+
+
+def _store_url(root: Path, declared: str | None) -> str:
+    """The store's address: a relative SQLite file is meant from the project's folder; an unset reference stays as it is."""
+    url = declared or f"sqlite:///{DEFAULT_STORE}"
+    if url.startswith(("env:", "file:")):
+        try:
+            url = Secret(url).resolve()
+        except LookupError:
+            return url
+    kind, separator, path = url.partition(":///")
+    relative = kind == "sqlite" and separator and not path.startswith("/")
+    return f"sqlite:///{root / path}" if relative else url
+
+
+def _telemetry(shape: ProjectFile) -> dict[str, Any]:
+    telemetry = shape.telemetry.model_dump(exclude_none=True)
+    telemetry["headers"] = {
+        name: Secret(value) if value.startswith(("env:", "file:")) else value for name, value in telemetry["headers"].items()
+    }
+    return telemetry
