@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,4 +78,10 @@ def as_yaml(value: Any) -> str:
         return "[" + ", ".join(map(as_yaml, value)) + "]"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
-    return str(value)
+    if not isinstance(value, str) or _PLAIN.fullmatch(value):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False) if "'" in value or not value.isprintable() else f"'{value}'"
+
+
+_PLAIN = re.compile(r"(?!true$|false$|null$|[\d.+-]+$)\w[^\n:#,\[\]{}']*(?::[^\s\n:#,\[\]{}']+)*|\d[\w.%-]*[a-z%]|\d{4}-\d\d-\d\d")
+"""Texts that need no quotes, told cautiously."""

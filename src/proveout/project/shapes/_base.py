@@ -103,21 +103,38 @@ def _secret_reference(value: str) -> str:
 
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?\s?"
 
-Duration = Annotated[float, BeforeValidator(_seconds), WithJsonSchema({"type": "string", "pattern": _QUANTITY + "(ms|s|m|h|d)$"})]
+
+def written_as(kind: str, schema: dict[str, Any]) -> WithJsonSchema:
+    """The JSON Schema of a value in a file, with its kind in the words of the reference."""
+    return WithJsonSchema({**schema, KIND: kind})
+
+
+KIND = "x-kind"
+"""Where a schema says its kind in words, for the reference; editors pass over it."""
+
+Duration = Annotated[
+    float, BeforeValidator(_seconds), written_as("duration", {"type": "string", "pattern": _QUANTITY + "(ms|s|m|h|d)$"})
+]
 """Seconds, written with a unit."""
 
-_SHARE_SCHEMA = WithJsonSchema(
-    {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": _QUANTITY + "%$"}]}
+_SHARE_SCHEMA = written_as(
+    "share", {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": _QUANTITY + "%$"}]}
 )
 Margin = Annotated[float, BeforeValidator(_share), AfterValidator(_below_one), _SHARE_SCHEMA]
 Weight = Annotated[float, BeforeValidator(_share), AfterValidator(_weight), _SHARE_SCHEMA]
 Amount = Annotated[float, AfterValidator(_finite), Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Text = Annotated[str, Field(min_length=1)]
-Name = Annotated[str, Field(min_length=1, max_length=120, pattern=NAME_PATTERN)]
-RelativePath = Annotated[str, Field(min_length=1)]
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=120, pattern=NAME_PATTERN),
+    written_as("name", {"type": "string", "pattern": NAME_PATTERN, "maxLength": 120}),
+]
+RelativePath = Annotated[str, Field(min_length=1), written_as("path", {"type": "string", "minLength": 1})]
 SecretReference = Annotated[
-    str, AfterValidator(_secret_reference), WithJsonSchema({"type": "string", "pattern": "^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"})
+    str,
+    AfterValidator(_secret_reference),
+    written_as("secret reference", {"type": "string", "pattern": "^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"}),
 ]
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field
 
 from proveout.project.problems import suggestion
 from proveout.project.secrets import looks_like_a_secret
-from proveout.project.shapes._base import Amount, Count, Name, Refusal, Shape, Text, checked_by, refuse, repeated
+from proveout.project.shapes._base import Amount, Count, Name, Refusal, Shape, Text, checked_by, refuse, repeated, written_as
 from proveout.project.shapes.model import FAMILY_OF_PROVIDER, Address, Headers
 from proveout.project.shapes.service import RolloutShape
 
@@ -127,7 +127,7 @@ class PriceShape(Shape):
 
     provider: Annotated[Text, AfterValidator(_provider)] = Field(description="The provider.", examples=["anthropic"])
     model: Text = Field(description="The model's name, as in `model.name`.", examples=["claude-haiku-4-5"])
-    since: Annotated[str, AfterValidator(_date), WithJsonSchema({"type": "string", "format": "date"})] = Field(
+    since: Annotated[str, AfterValidator(_date), written_as("date", {"type": "string", "format": "date"})] = Field(
         description="First day of this price.", examples=["2026-01-31"]
     )
     input: Amount = Field(description="US dollars for a million input tokens.", examples=[1.0])

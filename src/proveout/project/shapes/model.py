@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, Tag, model_validator
 
 from proveout.project.secrets import looks_like_a_secret, names_a_secret
 from proveout.project.shapes._base import (
@@ -23,6 +23,7 @@ from proveout.project.shapes._base import (
     refuse,
     tag,
     told_apart_by,
+    written_as,
 )
 
 
@@ -40,7 +41,7 @@ def _address(value: str) -> str:
     return value
 
 
-Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
+Address = Annotated[str, AfterValidator(_address), written_as("web address", {"type": "string", "pattern": "^https?://"})]
 
 
 def _unfit(headers: dict[str, str]) -> Iterator[Refusal]:
@@ -55,19 +56,15 @@ Headers = Annotated[dict[str, str], checked_by(_unfit)]
 
 
 class LimitsShape(Shape):
-    """How hard the endpoint may be pressed."""
+    """How hard one endpoint may be pressed. Without a limit, concurrency adapts to what the endpoint bears."""
 
     concurrency: Count | None = Field(None, description="Most calls in flight at once.", examples=[16])
     requests_per_minute: Amount | None = Field(None, gt=0, description="Most requests started in a minute.", examples=[500])
     tokens_per_minute: Amount | None = Field(None, gt=0, description="Most tokens asked for in a minute.", examples=[200000])
-    timeout: Duration = Field(120.0, gt=0, description="Longest that one call may take.", examples=["60s"])
+    timeout: Duration = Field(
+        120.0, gt=0, description="Longest that one call may take; two minutes unless set.", examples=["60s"]
+    )
     retries: int = Field(4, ge=0, le=20, description="Further tries after a failed call.", examples=[4])
-
-
-class ModelBase(Shape):
-    """What every provider takes."""
-
-    limits: LimitsShape = Field(default_factory=LimitsShape, description="How hard the endpoint may be pressed.")
 
 
 HostedProvider = Literal["openai", "anthropic", "together", "anyscale", "fireworks", "groq", "mistral", "openrouter"]
@@ -80,9 +77,10 @@ _HEADERS = Field(
     description="Further request headers. A secret one is a reference, as in `key`.",
     examples=[{"x-team": "support"}],
 )
+_LIMITS = Field(default_factory=LimitsShape, description="How hard the endpoint may be pressed.", examples=[{"concurrency": 16}])
 
 
-class HostedModel(ModelBase):
+class HostedModel(Shape):
     """A model behind a provider's public API."""
 
     provider: HostedProvider = Field(description="Who answers.", examples=["openai"])
@@ -92,6 +90,7 @@ class HostedModel(ModelBase):
         None, description="Base address, where it is not the provider's own.", examples=["https://eu.api.openai.com/v1"]
     )
     headers: Headers = _HEADERS
+    limits: LimitsShape = _LIMITS
 
     @model_validator(mode="after")
     def _key_or_address(self) -> HostedModel:
@@ -101,7 +100,7 @@ class HostedModel(ModelBase):
         return self
 
 
-class AzureModel(ModelBase):
+class AzureModel(Shape):
     """A deployment of Azure OpenAI."""
 
     provider: Literal["azure"] = Field(description="Who answers.", examples=["azure"])
@@ -111,6 +110,7 @@ class AzureModel(ModelBase):
     api_version: Text | None = Field(None, description="The API's version.", examples=["2024-10-21"])
     key: SecretReference | None = _KEY
     headers: Headers = _HEADERS
+    limits: LimitsShape = _LIMITS
 
     @model_validator(mode="after")
     def _deployment_or_name(self) -> AzureModel:
@@ -119,7 +119,7 @@ class AzureModel(ModelBase):
         return self
 
 
-class BedrockModel(ModelBase):
+class BedrockModel(Shape):
     """A model on Amazon Bedrock, signed with the credentials that the AWS tools find."""
 
     provider: Literal["bedrock"] = Field(description="Who answers.", examples=["bedrock"])
@@ -127,9 +127,10 @@ class BedrockModel(ModelBase):
     region: Text = Field(description="AWS region.", examples=["eu-central-1"])
     profile: Text | None = Field(None, description="Profile of the AWS configuration.", examples=["staging"])
     url: Address | None = Field(None, description="Another address of the service.", examples=["https://bedrock.internal"])
+    limits: LimitsShape = _LIMITS
 
 
-class VertexModel(ModelBase):
+class VertexModel(Shape):
     """A model on Google Vertex AI, signed with the credentials that Google's tools find."""
 
     provider: Literal["vertex"] = Field(description="Who answers.", examples=["vertex"])
@@ -140,9 +141,10 @@ class VertexModel(ModelBase):
         None, description="A service account's key file, where the default credentials are not meant.", examples=["file:/run/account.json"]
     )
     url: Address | None = Field(None, description="Another address of the service.", examples=["https://vertex.internal"])
+    limits: LimitsShape = _LIMITS
 
 
-class EngineModel(ModelBase):
+class EngineModel(Shape):
     """A model served by an engine of your own."""
 
     provider: EngineProvider = Field(description="Which engine answers.", examples=["vllm"])
@@ -152,9 +154,10 @@ class EngineModel(ModelBase):
     )
     key: SecretReference | None = _KEY
     headers: Headers = _HEADERS
+    limits: LimitsShape = _LIMITS
 
 
-class CompatibleModel(ModelBase):
+class CompatibleModel(Shape):
     """Any endpoint that speaks OpenAI's chat completions."""
 
     provider: Literal["openai-compatible"] = Field(description="Any compatible endpoint.", examples=["openai-compatible"])
@@ -162,9 +165,10 @@ class CompatibleModel(ModelBase):
     name: Text | None = Field(None, description="The endpoint's name of the model.", examples=["my-model"])
     key: SecretReference | None = _KEY
     headers: Headers = _HEADERS
+    limits: LimitsShape = _LIMITS
 
 
-class TinyModel(ModelBase):
+class TinyModel(Shape):
     """The built-in toy model."""
 
     provider: Literal["tiny"] = Field(description="The built-in model.", examples=["tiny"])
@@ -172,9 +176,10 @@ class TinyModel(ModelBase):
     build: Literal["f16", "int8", "int4", "int2", "lora"] = Field(
         "f16", description="Which build of its weights: f16, a quantised one, or the LoRA fine-tune.", examples=["int8"]
     )
+    limits: LimitsShape = _LIMITS
 
 
-class ReplayModel(ModelBase):
+class ReplayModel(Shape):
     """Recorded outputs."""
 
     provider: Literal["replay"] = Field(description="Recorded outputs.", examples=["replay"])
@@ -183,9 +188,10 @@ class ReplayModel(ModelBase):
         examples=["recordings/base.jsonl"],
     )
     name: Text | None = Field(None, description="A label for the recorded model.", examples=["gpt-4o, 3 March"])
+    limits: LimitsShape = _LIMITS
 
 
-_FAMILIES: dict[str, type[ModelBase]] = {
+_FAMILIES: dict[str, type[Shape]] = {
     "hosted": HostedModel,
     "azure": AzureModel,
     "bedrock": BedrockModel,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, Tag, WithJsonSchema
+from pydantic import AfterValidator, Field, Tag
 
-from proveout.project.shapes._base import Count, Shape, Text, only_key, refuse, tag, told_apart_by
+from proveout.project.shapes._base import Count, Shape, Text, only_key, refuse, tag, told_apart_by, written_as
 
 PlainTextStep = Literal["strip", "lower", "upper"]
 PlainStep = Literal["strip", "lower", "upper", "first_line", "last_line", "json", "number", "choice"]
@@ -25,8 +25,10 @@ def _group(value: Any) -> Any:
     return value
 
 
-Group = Annotated[Any, AfterValidator(_group), WithJsonSchema({"type": ["integer", "string"]})]
-FunctionReference = Annotated[str, AfterValidator(_reference)]
+Group = Annotated[Any, AfterValidator(_group), written_as("number or name", {"type": ["integer", "string"]})]
+FunctionReference = Annotated[
+    str, AfterValidator(_reference), written_as("function", {"type": "string", "pattern": r"^.+\.py:[A-Za-z_]\w*$"})
+]
 
 
 class Replacement(Shape):

@@ -98,7 +98,11 @@ class LineageShape(Shape):
 
 
 class VariantFile(Shape):
-    """A complete, immutable way to serve a service."""
+    """A complete, immutable way to serve a service.
+
+    Its fingerprint is the hash of all that its answers depend on: model, address, parameters, prompt with its includes, examples,
+    steps, output contract, and the bytes of recordings and of your Python files. Name, comments, key, limits and lineage are left out.
+    """
 
     variant: Name = Field(description="The variant's name, the same as the file's.", examples=["haiku"])
     model: ModelShape = Field(description="Which model answers, and where.", examples=[{"provider": "anthropic", "name": "claude-haiku-4-5"}])
@@ -114,10 +118,14 @@ class VariantFile(Shape):
         examples=[[{"input": {"message": "Where is my card?"}, "output": "card_arrival"}]],
     )
     preprocess: list[InputStep] = Field(
-        default_factory=list, description="Steps on the input, before the prompt.", examples=[["strip", {"truncate": 2000}]]
+        default_factory=list, description="Steps on the input, before the prompt. Text steps apply to every field that is text.", examples=[["strip", {"truncate": 2000}]]
     )
     postprocess: list[OutputStep] = Field(
-        default_factory=list, description="Steps on the model's text, before it is compared.", examples=[[{"json_field": "intent"}]]
+        default_factory=list,
+        description="Steps on the model's text, before it is compared. Without settings: `strip`, `lower`, `upper`, `first_line` and "
+        "`last_line` (that are not blank), `json` (the first JSON in the text), `number` (the last number in the text), `choice` "
+        "(the one of the service's choices that is meant, case, spaces and punctuation left out of account).",
+        examples=[[{"json_field": "intent"}]],
     )
     lineage: LineageShape = Field(
         default_factory=LineageShape, description="Where the model came from.", examples=[{"kind": "api"}]
@@ -125,7 +133,13 @@ class VariantFile(Shape):
 
 
 class PromptFrontMatter(Shape):
-    """The optional first lines of a prompt's file, between two lines of `---`."""
+    """A prompt: a Jinja2 template in Markdown, whose variables are the service's input fields.
+
+    The text is the user's message. Front matter, the optional first lines between two lines of `---`, can say otherwise with the keys
+    below. A template may include others by their path relative to the service's folder. Templates run in a sandbox; inputs and a
+    model's outputs are never templates. A variant without a prompt sends the input itself: its one field, a line `name: value` for
+    each of several, or the input's own `messages`.
+    """
 
     role: Literal["system", "user"] = Field(
         "user", description="Role of the text. After a `system` text, the input itself follows as the user's message.", examples=["user"]
