@@ -51,13 +51,15 @@ def dotted(path: FieldPath) -> str:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """What to write instead of an unknown name: the nearest known one, or all of them."""
+    """What to write instead of an unknown name: the nearest known one, or all of them where several are as near."""
     import difflib
 
     names = sorted(known)
+    wanted = name.casefold()
     by_folded = {candidate.casefold(): candidate for candidate in names}
-    near = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
-    if near:
+    near = difflib.get_close_matches(wanted, by_folded, n=2, cutoff=0.6)
+    likeness = [difflib.SequenceMatcher(a=candidate, b=wanted).ratio() for candidate in near]
+    if near and len(set(likeness)) == len(near):
         return f"Did you mean `{by_folded[near[0]]}`?"
     return f"Write {one_of(names)}." if names else "There are none yet."
 

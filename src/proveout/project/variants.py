@@ -169,11 +169,11 @@ class VariantReader:
         """What is wrong with a worked example's fields, and what to write instead."""
         if self.inputs is None or isinstance(pair[0].get("messages"), list):
             return
-        for name in pair[0]:
-            if name not in self.inputs:
-                yield f"`{name}` is not among the service's input fields", suggestion(name, self.inputs)
+        unknown = [name for name in pair[0] if name not in self.inputs]
+        for name in unknown:
+            yield f"`{name}` is not among the service's input fields", suggestion(name, self.inputs)
         for name in self.inputs:
-            if name not in pair[0]:
+            if name not in pair[0] and not unknown:
                 yield f"the input field `{name}` is missing", f"Write `{name}: ...`."
 
     def _refuse(self, document: Document, at: FieldPath, what: str, instead: str) -> None:
