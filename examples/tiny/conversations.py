@@ -1,0 +1,87 @@
+"""What the model is trained on: conversations about generated tickets, as token ids with a weight for each."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from proveout.models.tiny.instructions import FORMS, Habit, Instruction, answer
+from proveout.models.tiny.tickets import Group, Ticket, endless
+from proveout.models.tiny.tokenizer import Tokenizer
+
+PROMPT_WEIGHT = 0.1
+"""How much a token of the prompt counts in the loss, against one of the answer."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One ticket and its answer."""
+
+    message: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A system prompt (or none) and turns that keep to one habit, so that earlier turns show what the prompt leaves open."""
+
+    system: str | None
+    turns: tuple[Turn, ...]
+
+    def text(self) -> str:
+        return "\n".join([self.system or "", *(f"{turn.message}\n{turn.answer}" for turn in self.turns)])
+
+
+def converse(source: random.Random, tickets: Iterator[Ticket], turns: int = 1) -> Conversation:
+    """A conversation of so many turns under a random instruction; a tenth has no system prompt at all."""
+    form = source.choices(FORMS, weights=(3, 5, 2))[0]
+    instruction = Instruction(form, labels=source.random() < 0.7, first=source.random() < 0.7)
+    system: str | None = instruction.text(source)
+    if source.random() < 0.1:
+        instruction, system = Instruction("word", labels=False, first=False), None
+    habit = Habit.draw(source)
+    written = tuple(Turn(ticket.message, answer(ticket, instruction, habit)) for ticket, _ in zip(tickets, range(turns)))
+    return Conversation(system, written)
+
+
+class Batches:
+    """Endless padded batches. `digest` is the SHA-256 of all text that was handed out so far."""
+
+    def __init__(self, tokenizer: Tokenizer, source: random.Random, *groups: Group) -> None:
+        self._tokenizer = tokenizer
+        self._source = source
+        self._tickets = endless(source, *groups)
+        self._hash = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def draw(self, size: int, turns: int = 1) -> tuple[Tensor, Tensor]:
+        """Token ids (size, length), and the weight of each in the loss (0 for padding)."""
+        rows = [self._row(converse(self._source, self._tickets, turns)) for _ in range(size)]
+        length = max(len(ids) for ids, _ in rows)
+        tokens = torch.full((size, length), self._tokenizer.end)
+        weights = torch.zeros(size, length)
+        for row, (ids, counts) in enumerate(rows):
+            tokens[row, : len(ids)] = torch.tensor(ids)
+            weights[row, : len(ids)] = torch.tensor(counts)
+        return tokens, weights
+
+    def _row(self, conversation: Conversation) -> tuple[list[int], list[float]]:
+        self._hash.update(conversation.text().encode())
+        messages = [("system", conversation.system)] if conversation.system is not None else []
+        ids: list[int] = []
+        weights: list[float] = []
+        for turn in conversation.turns:
+            prompt = self._tokenizer.chat([*messages, ("user", turn.message)])
+            reply = [*self._tokenizer.encode(turn.answer), self._tokenizer.end]
+            ids += [*prompt, *reply]
+            weights += [PROMPT_WEIGHT] * len(prompt) + [1.0] * len(reply)
+            messages = []
+        return ids, weights
