@@ -68,7 +68,8 @@ def test_a_variant_is_complete(repository: Any) -> None:
         Message("system", "You sort messages of a bank's customers."),
         Message(
             "user",
-            'Which intent has this message? Answer with JSON such as {"intent": "lost_card"}.\n\nWhere is {{ my }} card?',
+            "Which intent has this message? "
+            'Answer with JSON such as {"intent": "lost_card"}.\n\nWhere is {{ my }} card?',
         ),
     )
     assert haiku.parse('Sure!\n```json\n{"intent": "Lost_card"}\n```').value == "lost_card"
@@ -167,15 +168,25 @@ def test_dataset_settings(repository: Any) -> None:
         ("{provider: vllm, name: m}", ModelSpec("vllm", "m")),
         (
             "{provider: openai-compatible, url: 'http://localhost:1/v1', headers: {X-Team: a, X-Key: env:A}}",
-            ModelSpec("openai-compatible", url="http://localhost:1/v1", options={"headers": {"X-Team": "a", "X-Key": Secret("env:A")}}),
+            ModelSpec(
+                "openai-compatible",
+                url="http://localhost:1/v1",
+                options={"headers": {"X-Team": "a", "X-Key": Secret("env:A")}},
+            ),
         ),
         (
             "{provider: azure, url: 'https://a.example', deployment: d, key: env:A, api_version: '2024-10-21'}",
             ModelSpec(
-                "azure", url="https://a.example", key=Secret("env:A"), options={"deployment": "d", "api_version": "2024-10-21"}
+                "azure",
+                url="https://a.example",
+                key=Secret("env:A"),
+                options={"deployment": "d", "api_version": "2024-10-21"},
             ),
         ),
-        ("{provider: bedrock, name: m, region: eu-central-1}", ModelSpec("bedrock", "m", options={"region": "eu-central-1"})),
+        (
+            "{provider: bedrock, name: m, region: eu-central-1}",
+            ModelSpec("bedrock", "m", options={"region": "eu-central-1"}),
+        ),
         (
             "{provider: vertex, name: m, project: p, location: l}",
             ModelSpec("vertex", "m", options={"project": "p", "location": "l"}),
@@ -187,7 +198,9 @@ def test_every_family_of_providers(repository: Any, model: str, expected: ModelS
     assert repository.variant().model == expected
 
 
-@pytest.mark.parametrize("provider", ["openai", "anthropic", "together", "anyscale", "fireworks", "groq", "mistral", "openrouter"])
+@pytest.mark.parametrize(
+    "provider", ["openai", "anthropic", "together", "anyscale", "fireworks", "groq", "mistral", "openrouter"]
+)
 def test_hosted_providers_need_a_key_unless_they_have_an_address(repository: Any, provider: str) -> None:
     path = "services/triage/variants/haiku.yaml"
     repository.write(path, f"variant: haiku\nmodel: {{provider: {provider}, name: m}}\n")
@@ -199,7 +212,10 @@ def test_hosted_providers_need_a_key_unless_they_have_an_address(repository: Any
 
 def test_a_recording_is_found_beside_the_service(repository: Any) -> None:
     recording = repository.write("services/triage/recordings/base.jsonl", '{"id": "1", "output": "lost_card"}\n')
-    repository.write("services/triage/variants/haiku.yaml", "variant: haiku\nmodel: {provider: replay, path: recordings/base.jsonl}\n")
+    repository.write(
+        "services/triage/variants/haiku.yaml",
+        "variant: haiku\nmodel: {provider: replay, path: recordings/base.jsonl}\n",
+    )
     assert repository.variant().model.options == {"path": str(recording)}
 
 

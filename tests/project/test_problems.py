@@ -52,7 +52,11 @@ CASES: dict[str, tuple[tuple[str, str, str], tuple[str, int | None, str, str, st
         (HAIKU, 2, "model", "a model needs a `provider`", "provider: openai"),
     ),
     "unknown build of the built-in model": (
-        (HAIKU, "{provider: anthropic, name: claude-haiku-4-5, key: env:ANTHROPIC_API_KEY}", "{provider: tiny, build: int3}"),
+        (
+            HAIKU,
+            "{provider: anthropic, name: claude-haiku-4-5, key: env:ANTHROPIC_API_KEY}",
+            "{provider: tiny, build: int3}",
+        ),
         (HAIKU, 2, "model.build", "unknown value: the text `int3`", "`int2`"),
     ),
     "azure without address": (
@@ -60,7 +64,11 @@ CASES: dict[str, tuple[tuple[str, str, str], tuple[str, int | None, str, str, st
         (HAIKU, 2, "model.url", "`url` is missing", "https://"),
     ),
     "bedrock without region": (
-        (HAIKU, "{provider: anthropic, name: claude-haiku-4-5, key: env:ANTHROPIC_API_KEY}", "{provider: bedrock, name: m}"),
+        (
+            HAIKU,
+            "{provider: anthropic, name: claude-haiku-4-5, key: env:ANTHROPIC_API_KEY}",
+            "{provider: bedrock, name: m}",
+        ),
         (HAIKU, 2, "model.region", "`region` is missing", "eu-central-1"),
     ),
     "no web address": (
@@ -224,7 +232,11 @@ CASES: dict[str, tuple[tuple[str, str, str], tuple[str, int | None, str, str, st
         (SERVICE, 8, "objectives.accuracy.metric", "no scorer gives the metric `exact_mach`", "`exact_match`"),
     ),
     "several scorers and no metric": (
-        (SERVICE, "scorers: [exact_match]\nchampion: base\nobjectives:\n  accuracy:  {metric: exact_match, ", "scorers: [exact_match, contains]\nchampion: base\nobjectives:\n  accuracy:  {"),
+        (
+            SERVICE,
+            "scorers: [exact_match]\nchampion: base\nobjectives:\n  accuracy:  {metric: exact_match, ",
+            "scorers: [exact_match, contains]\nchampion: base\nobjectives:\n  accuracy:  {",
+        ),
         (SERVICE, 8, "objectives.accuracy", "must name the metric", "`metric: exact_match`"),
     ),
     "accuracy without a scorer": (
@@ -296,7 +308,11 @@ CASES: dict[str, tuple[tuple[str, str, str], tuple[str, int | None, str, str, st
         ("prices.yaml", 3, "prices[1].since", "no date", "2026-01-31"),
     ),
     "two prices of one day": (
-        ("prices.yaml", "{provider: openai, model: gpt-4o-mini, since: 2025-07-01,", "{provider: anthropic, model: claude-haiku-4-5, since: 2026-01-31,"),
+        (
+            "prices.yaml",
+            "{provider: openai, model: gpt-4o-mini, since: 2025-07-01,",
+            "{provider: anthropic, model: claude-haiku-4-5, since: 2026-01-31,",
+        ),
         ("prices.yaml", 3, "prices[1]", "already has a price from 2026-01-31 on, on line 2", "Keep one"),
     ),
     "store that is none": (
@@ -533,7 +549,9 @@ def test_worked_examples_in_a_file_are_checked_line_by_line(repository: Any) -> 
 
 def test_problems_in_a_judge_are_located(repository: Any) -> None:
     repository.replace(
-        SERVICE, "scorers: [exact_match]", "scorers: [exact_match, {llm_judge: {model: {provider: opena, name: x}, rubric: good}}]"
+        SERVICE,
+        "scorers: [exact_match]",
+        "scorers: [exact_match, {llm_judge: {model: {provider: opena, name: x}, rubric: good}}]",
     )
     (problem,) = repository.problems()
     assert summary(problem) == (SERVICE, 5, "scorers[1].llm_judge.model.provider")

@@ -1,7 +1,7 @@
 """What a team declares: files into frozen records, with errors that name file, line and fix.
 
-Records are light and always there; everything that reads files is loaded when first used, so that no command waits for a parser
-that it doesn't need.
+Records are light and always there; everything that reads files is loaded when first used, so that no command waits
+for a parser that it doesn't need.
 """
 
 from __future__ import annotations

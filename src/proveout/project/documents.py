@@ -1,4 +1,6 @@
-"""Reading YAML files safely: plain data with the line and column of every value, no tags, bounded size, depth and aliases."""
+"""Reading YAML files safely: plain data with the line and column of every value, no tags, bounded size, depth and
+aliases.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ Position = tuple[int, int]
 
 @dataclass(slots=True)
 class Document:
-    """A YAML file as plain data. `shown` is its path relative to the project; positions are lines and columns from 1."""
+    """A YAML file as plain data. `shown` is its path relative to the project; positions are lines and columns from
+    1.
+    """
 
     path: Path
     shown: str
@@ -35,7 +39,9 @@ class Document:
     values: dict[FieldPath, Position] = field(default_factory=dict)
 
     def problem(self, at: FieldPath, what: str, instead: str, *, key: bool = False) -> Problem:
-        """A problem at a field, or at the nearest field above it that the file has; `key` points at its name, not its value."""
+        """A problem at a field, or at the nearest field above it that the file has; `key` points at its name, not
+        its value.
+        """
         line, column = self.position(at, key=key)
         return Problem(self.shown, line, column, dotted(at), what, instead)
 
@@ -114,7 +120,9 @@ def _read_text(path: Path) -> str:
 
 
 class _Builder:
-    """Builds plain data from the parser's events, without recursion. Anchors hold finished values only, so no cycle can arise."""
+    """Builds plain data from the parser's events, without recursion. Anchors hold finished values only, so no cycle
+    can arise.
+    """
 
     def __init__(self, document: Document, problems: list[Problem], line_offset: int) -> None:
         self.document = document
@@ -137,7 +145,9 @@ class _Builder:
             elif isinstance(event, events.MappingEndEvent | events.SequenceEndEvent):
                 self._close(open_collections)
             elif isinstance(event, events.DocumentStartEvent) and self.document.values:
-                raise _Unreadable("a second document starts here", "Keep one document in a file.", self._position(event))
+                raise _Unreadable(
+                    "a second document starts here", "Keep one document in a file.", self._position(event)
+                )
 
     def _events(self, text: str) -> Iterator[Any]:
         from ruamel.yaml import YAML
@@ -152,7 +162,9 @@ class _Builder:
         except YAMLError:
             line, column = _unprintable(text)
             raise _Unreadable(
-                "a control character that YAML doesn't allow", "Delete it, or escape it.", (line + self.line_offset, column)
+                "a control character that YAML doesn't allow",
+                "Delete it, or escape it.",
+                (line + self.line_offset, column),
             ) from None
 
     def _position(self, event: Any) -> Position:
@@ -162,7 +174,9 @@ class _Builder:
         self.count += amount
         if self.count > MAX_VALUES:
             raise _Unreadable(
-                f"more than {MAX_VALUES:,} values, aliases counted in full", "Write less into one file.", self._position(event)
+                f"more than {MAX_VALUES:,} values, aliases counted in full",
+                "Write less into one file.",
+                self._position(event),
             )
 
     def _scalar(self, event: Any) -> Any:
@@ -292,7 +306,11 @@ _COMPLAINTS = (
     (r"mapping values are not allowed", "a second `:` in one line", "Put text that holds `: ` in quotes."),
     (r"found character '.' that cannot start", "text can't start with this character", "Put the text in quotes."),
     (r"expected ',' or", "a bracket is not closed, or a comma is missing", "Close it."),
-    (r"could not find expected ':'", "a line without `key:`", "Write `key: value`, or indent what belongs to the line above."),
+    (
+        r"could not find expected ':'",
+        "a line without `key:`",
+        "Write `key: value`, or indent what belongs to the line above.",
+    ),
     (r"unexpected end of stream", "a quote is not closed", "Close it."),
     (r"unknown escape character", "an unknown escape in double quotes", "Use single quotes."),
 )

@@ -1,14 +1,13 @@
 """A variant's fingerprint: the hash of all that its answers depend on, and of nothing else.
 
-What is hashed is the meaning, not the spelling: mappings have no order, 0 and 0.0 are one number, files are their bytes, wherever they lie.
+What is hashed is the meaning, not the spelling: mappings have no order, 0 and 0.0 are one number, files are their
+bytes, wherever they lie.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from hashlib import file_digest, sha256
 from typing import Any
 
@@ -45,7 +44,9 @@ def fingerprint(
 
 def canonical(value: Any) -> bytes:
     """Plain data in the one spelling that is hashed."""
-    return json.dumps(_normal(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(
+        _normal(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False
+    ).encode()
 
 
 def _normal(value: Any) -> Any:
@@ -62,7 +63,9 @@ def _model(model: ModelSpec) -> dict[str, Any]:
     options = dict(model.options)
     if "path" in options:
         options["path"] = _digest(options["path"])
-    headers = {name.lower(): value for name, value in options.pop("headers", {}).items() if not isinstance(value, Secret)}
+    headers = {
+        name.lower(): value for name, value in options.pop("headers", {}).items() if not isinstance(value, Secret)
+    }
     url = None if model.url is None else model.url.rstrip("/")
     return {"provider": model.provider, "name": model.name, "url": url, "options": options, "headers": headers}
 
@@ -86,12 +89,5 @@ def _team_code(reference: str) -> dict[str, str]:
 
 
 def _digest(path: str) -> str:
-    status = os.stat(path)
-    return _digest_of(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _digest_of(path: str, size: int, changed_ns: int) -> str:
-    """A file's hash, computed once as long as the file is unchanged."""
     with open(path, "rb") as file:
         return file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,6 @@
-"""Finding JSON in what a model wrote: bare, in a code fence, or among words. Only values that every JSON reader can hold."""
+"""Finding JSON in what a model wrote: bare, in a code fence, or among words. Only values that every JSON reader can
+hold.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ _DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_real, parse_constan
 
 
 def parse_json(text: str) -> Any:
-    """Strict JSON. NaN, infinities, numbers beyond 64 bits of precision that overflow, and half surrogate pairs are refused.
+    """Strict JSON. NaN, infinities, numbers beyond 64 bits of precision that overflow, and half surrogate pairs are
+    refused.
 
     Raises:
         ValueError: the text is not JSON.
@@ -45,7 +48,9 @@ def parse_json(text: str) -> Any:
 
 
 def first_json(text: str) -> tuple[bool, Any]:
-    """Whether there is JSON in a text, and its value: the whole text, else a code fence's content, else the first object or list."""
+    """Whether there is JSON in a text, and its value: the whole text, else a code fence's content, else the first
+    object or list.
+    """
     return _first(text, "{[")
 
 

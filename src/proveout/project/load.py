@@ -19,7 +19,8 @@ DEFAULT_STORE = ".proveout/store.db"
 def load_project(start: Path | str = ".", *, known_scorers: KnownScorers | None = None) -> Project:
     """The project in this folder, or in the nearest folder above it that has a `proveout.yaml`.
 
-    `known_scorers` are the registered scorers' names with their parameters' names; without it, scorers are taken as they stand.
+    `known_scorers` are the registered scorers' names with their parameters' names; without it, scorers are taken as
+    they stand.
 
     Raises:
         ProjectError: there is no project, or its files have problems; it names them all.
@@ -75,7 +76,9 @@ def _is_service(entry: Path) -> bool:
 
 
 def _read_environments(reader: Reader, folders: list[ServiceFolder]) -> dict[str, Environment]:
-    environments = [_read_environment(reader, path, folders) for path in reader.yaml_files(reader.root / "environments")]
+    environments = [
+        _read_environment(reader, path, folders) for path in reader.yaml_files(reader.root / "environments")
+    ]
     return {environment.name: environment for environment in environments if environment is not None}
 
 
@@ -89,14 +92,18 @@ def _read_environment(reader: Reader, path: Path, folders: list[ServiceFolder]) 
     variants = {folder.name: folder.variant_names for folder in folders}
     for service, release in (shape.releases or {}).items():
         if service not in variants:
-            problem = document.problem(("releases", service), f"there is no service `{service}`", suggestion(service, variants), key=True)
+            problem = document.problem(
+                ("releases", service), f"there is no service `{service}`", suggestion(service, variants), key=True
+            )
             reader.problems.append(problem)
             continue
         for field in ("champion", "fallback"):
             name = getattr(release, field)
             if name is not None and name not in variants[service]:
                 what = f"{service} has no variant `{name}`"
-                reader.problems.append(document.problem(("releases", service, field), what, suggestion(name, variants[service])))
+                reader.problems.append(
+                    document.problem(("releases", service, field), what, suggestion(name, variants[service]))
+                )
     if len(reader.problems) > before:
         return None
     return Environment(
@@ -132,7 +139,9 @@ def _refuse_second_prices(reader: Reader, document: Document, prices: list[Price
 
 
 def _store_url(root: Path, declared: str | None) -> str:
-    """The store's address: a relative SQLite file is meant from the project's folder; an unset reference stays as it is."""
+    """The store's address: a relative SQLite file is meant from the project's folder; an unset reference stays as it
+    is.
+    """
     url = declared or f"sqlite:///{DEFAULT_STORE}"
     if url.startswith(("env:", "file:")):
         try:
@@ -147,6 +156,7 @@ def _store_url(root: Path, declared: str | None) -> str:
 def _telemetry(shape: ProjectFile) -> dict[str, Any]:
     telemetry = shape.telemetry.model_dump(exclude_none=True)
     telemetry["headers"] = {
-        name: Secret(value) if value.startswith(("env:", "file:")) else value for name, value in telemetry["headers"].items()
+        name: Secret(value) if value.startswith(("env:", "file:")) else value
+        for name, value in telemetry["headers"].items()
     }
     return telemetry

@@ -1,7 +1,7 @@
 """Regular expressions on text that nobody vouches for.
 
-The standard library's `re` can't be stopped: `(a+)+b` holds 27 characters for ten seconds, and with it every other call of the
-process. The `regex` package takes the same patterns and a limit on the time of each search.
+The standard library's `re` can't be stopped: `(a+)+b` holds 27 characters for ten seconds, and with it every other
+call of the process. The `regex` package takes the same patterns and a limit on the time of each search.
 """
 
 from __future__ import annotations

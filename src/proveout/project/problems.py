@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from proveout.project.sensitive import redacted
+
 FieldPath = tuple[str | int, ...]
 
 _SHOWN_NAMES = 12
@@ -15,7 +17,10 @@ _SHOWN_NAMES = 12
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing to mend. `file` is relative to the project's folder; `line` and `column` count from 1."""
+    """One thing to mend. `file` is relative to the project's folder; `line` and `column` count from 1.
+
+    Whatever in it looks like a secret is left out.
+    """
 
     file: str
     line: int | None
@@ -23,6 +28,10 @@ class Problem:
     field: str
     what: str
     instead: str
+
+    def __post_init__(self) -> None:
+        for name in ("field", "what", "instead"):
+            object.__setattr__(self, name, redacted(getattr(self, name)))
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
@@ -34,7 +43,9 @@ class ProjectError(Exception):
     """A project's files can't be used; `problems` are all that is wrong with them, in order of file and line."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda problem: (problem.file, problem.line or 0, problem.column or 0)))
+        self.problems = tuple(
+            sorted(problems, key=lambda problem: (problem.file, problem.line or 0, problem.column or 0))
+        )
         super().__init__(self.problems)
 
     def __str__(self) -> str:
@@ -80,10 +91,12 @@ def as_yaml(value: Any) -> str:
         return "[" + ", ".join(map(as_yaml, value)) + "]"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
-    if not isinstance(value, str) or _PLAIN.fullmatch(value):
+    if not isinstance(value, str) or (_PLAIN.fullmatch(value) and value == value.strip()):
         return str(value)
     return json.dumps(value, ensure_ascii=False) if "'" in value or not value.isprintable() else f"'{value}'"
 
 
-_PLAIN = re.compile(r"(?!true$|false$|null$|[\d.+-]+$)\w[^\n:#,\[\]{}']*(?::[^\s\n:#,\[\]{}']+)*|\d[\w.%-]*[a-z%]|\d{4}-\d\d-\d\d")
+_PLAIN = re.compile(
+    r"(?!(?i:true|false|null)$|[\d.eE+-]+$)\w[^\n:#,\[\]{}']*(?::[^\s\n:#,\[\]{}']+)*|\d[\w.%-]*[a-z%]|\d{4}-\d\d-\d\d"
+)
 """Texts that need no quotes, told cautiously."""

@@ -1,7 +1,8 @@
-"""The small steps between a service and a model: on an example's input before the prompt, on the model's text before it is compared.
+"""The small steps between a service and a model: on an example's input before the prompt, on the model's text before
+it is compared.
 
-A step is a mapping of one name to its setting, as `normalised_steps` makes it from what a file says. Steps on outputs never raise:
-whatever a model says becomes an answer, or a problem.
+A step is a mapping of one name to its setting, as `normalised_steps` makes it from what a file says. Steps on
+outputs never raise: whatever a model says becomes an answer, or a problem.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import importlib.util
 import json
 import re
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
@@ -48,7 +50,10 @@ def preprocess(steps: Sequence[Step], input: Mapping[str, Any]) -> Mapping[str, 
             input = _whole_input(setting, input)
         else:
             apply = STEPS[name]
-            input = {key: apply(value, setting, _NO_CONTRACT) if isinstance(value, str) else value for key, value in input.items()}
+            input = {
+                key: apply(value, setting, _NO_CONTRACT) if isinstance(value, str) else value
+                for key, value in input.items()
+            }
     return input
 
 
@@ -68,8 +73,10 @@ def postprocess(steps: Sequence[Step], output: OutputContract, text: str) -> Ans
 
 def normalised_steps(steps: Sequence[Any]) -> tuple[Step, ...]:
     """Steps as files say them (`"strip"`, `{regex: "A: (.*)"}`), each in its one full form."""
-    full = []
+    full: list[Step] = []
     for step in steps:
+        name: str
+        setting: Any
         ((name, setting),) = ({step: True} if isinstance(step, str) else step).items()
         if name == "regex":
             setting = {"pattern": setting, "group": None} if isinstance(setting, str) else {"group": None, **setting}
@@ -115,6 +122,13 @@ def _before(value: Any, marker: str, output: OutputContract) -> str:
     return head
 
 
+def _replace(value: Any, setting: Mapping[str, str], output: OutputContract) -> str:
+    old, new = setting["old"], setting["new"]
+    if len(new) > len(old) and _text(value).count(old) * len(new) > MAX_TEXT:
+        raise StepFailed(f"the text grows beyond {MAX_TEXT:,} characters")
+    return _text(value).replace(old, new)
+
+
 def _json(value: Any, setting: Any, output: OutputContract) -> Any:
     found, parsed = first_json(_text(value))
     if not found:
@@ -130,7 +144,9 @@ def _json_field(value: Any, path: str, output: OutputContract) -> Any:
     for name in path.split("."):
         if isinstance(value, dict) and name in value:
             value = value[name]
-        elif isinstance(value, list) and name.isdecimal() and name.isascii() and len(name) < 7 and int(name) < len(value):
+        elif (
+            isinstance(value, list) and name.isdecimal() and name.isascii() and len(name) < 7 and int(name) < len(value)
+        ):
             value = value[int(name)]
         else:
             raise StepFailed(f"the JSON has no field {path}")
@@ -154,12 +170,10 @@ def _regex(value: Any, setting: Mapping[str, Any], output: OutputContract) -> st
 def _number(value: Any, setting: Any, output: OutputContract) -> int | float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    found = None
-    for found in _NUMBER.finditer(_text(value)):
-        pass
-    if found is None:
+    numbers = deque(_NUMBER.finditer(_text(value)), maxlen=1)
+    if not numbers:
         raise StepFailed("there is no number in the text")
-    digits = found[0].replace(",", "")
+    digits = numbers[0][0].replace(",", "")
     number = float(digits)
     if number in (float("inf"), float("-inf")):
         raise StepFailed("the number is too large")
@@ -190,7 +204,7 @@ STEPS: Mapping[str, Callable[[Any, Any, OutputContract], Any]] = {
     "last_line": _last_line,
     "after": _after,
     "before": _before,
-    "replace": lambda value, setting, output: _text(value).replace(setting["old"], setting["new"])[: MAX_TEXT + 1],
+    "replace": _replace,
     "truncate": lambda value, setting, output: _text(value)[:setting],
     "json": _json,
     "json_field": _json_field,

@@ -1,4 +1,6 @@
-"""Reading a prompt's Markdown file: front matter, roles, includes; and checking it against the service's input fields."""
+"""Reading a prompt's Markdown file: front matter, roles, includes; and checking it against the service's input
+fields.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _ROLE_LINE = re.compile(r"^# (system|user|assistant)[ \t]*$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class PromptFile:
-    """A prompt's file, read and parsed; `variables` are those that it and its includes use, with file and line of each."""
+    """A prompt's file, read and parsed; `variables` are those that it and its includes use, with file and line of
+    each.
+    """
 
     source: str
     sections: tuple[Section, ...]
@@ -57,7 +61,9 @@ def read_prompt(reader: Reader, path: Path, base: Path) -> PromptFile | None:
     for _, source, line in sections:
         _look(reader, found, source, path, line, base)
     if not sections and len(reader.problems) == before:
-        reader.problems.append(Problem(shown, 1, 1, "", "the prompt is empty", "Write the text that the model should get."))
+        reader.problems.append(
+            Problem(shown, 1, 1, "", "the prompt is empty", "Write the text that the model should get.")
+        )
     if len(reader.problems) > before:
         return None
     variables = {name: place for name, place in found.variables.items() if name not in found.names}
@@ -70,31 +76,39 @@ def check_variables(prompt: PromptFile, inputs: tuple[str, ...]) -> Iterator[Pro
         if name not in inputs:
             what = f"`{name}` is not among the service's input fields"
             yield Problem(shown, line, None, "", what, suggestion(name, inputs))
-    if prompt.asks and not any(name in inputs for name in prompt.variables) and not prompt.variables.keys() - set(inputs):
+    if (
+        prompt.asks
+        and not any(name in inputs for name in prompt.variables)
+        and not prompt.variables.keys() - set(inputs)
+    ):
         instead = f"Write {one_of([f'{{{{ {name} }}}}' for name in inputs])} where it belongs."
-        yield Problem(prompt.shown, None, None, "", "the prompt uses no input field, so that every example gives the same text", instead)
+        yield Problem(
+            prompt.shown,
+            None,
+            None,
+            "",
+            "the prompt uses no input field, so that every example gives the same text",
+            instead,
+        )
 
 
 def _sections(reader: Reader, path: Path, text: str) -> list[tuple[Role, str, int]]:
     """Role, template and first line of every message."""
-    front, first_line = PromptFrontMatter(), 1
+    front, system_line, first_line = PromptFrontMatter(), 1, 1
     match = _FRONT_MATTER.match(text)
     if match:
         first_line += match[0].count("\n")
-        document = None
-        if match[1].strip():
-            document = parse_document(match[1], path, reader.shown(path), reader.problems, first_line=2)
-        front = validated(PromptFrontMatter, document, reader.problems) if document else front
         text = text[match.end() :]
-    sections = _by_role(reader, path, text, first_line) if front.roles else [(front.role, *_stripped(text, first_line))]
+    if match and match[1].strip():
+        document = parse_document(match[1], path, reader.shown(path), reader.problems, first_line=2)
+        if document is not None:
+            front = validated(PromptFrontMatter, document, reader.problems)
+            system_line, _ = document.position(("system",))
+    whole: list[tuple[Role, str, int]] = [(front.role, *_stripped(text, first_line))]
+    sections = _by_role(reader, path, text, first_line) if front.roles else whole
     if front.system:
-        position = (1, 1) if match is None else _system_position(document, first_line)
-        sections.insert(0, ("system", front.system.strip(), position[0]))
+        sections.insert(0, ("system", front.system.strip(), system_line))
     return [section for section in sections if section[1]]
-
-
-def _system_position(document: Document | None, first_line: int) -> tuple[int, int]:
-    return (first_line, 1) if document is None else document.position(("system",))
 
 
 def _by_role(reader: Reader, path: Path, text: str, first_line: int) -> list[tuple[Role, str, int]]:
@@ -129,7 +143,9 @@ def _look(reader: Reader, found: _Found, source: str, path: Path, first_line: in
     _look_into_includes(reader, found, looked, path, first_line, base)
 
 
-def _look_into_includes(reader: Reader, found: _Found, looked: Contents, path: Path, first_line: int, base: Path) -> None:
+def _look_into_includes(
+    reader: Reader, found: _Found, looked: Contents, path: Path, first_line: int, base: Path
+) -> None:
     for name, line in looked.templates.items():
         if name in found.includes:
             continue

@@ -29,10 +29,11 @@ class PromptError(ValueError):
 class Prompt:
     """A variant's prompt, ready to render.
 
-    `sections` are its messages as roles and templates; without any of the user's, the input itself is the user's message, as its one
-    field, as a line for every one of `inputs`, or as its own `messages`. `examples` are pairs of input and output that are shown,
-    after the steps of `preprocess`, as earlier turns before the last user message. `includes` are the further templates that sections name. Compiled when first
-    rendered, so that it can be copied to other processes.
+    `sections` are its messages as roles and templates; without any of the user's, the input itself is the user's
+    message, as its one field, as a line for every one of `inputs`, or as its own `messages`. `examples` are pairs of
+    input and output that are shown, after the steps of `preprocess`, as earlier turns before the last user message.
+    `includes` are the further templates that sections name. Compiled when first rendered, so that it can be copied
+    to other processes.
     """
 
     source: str
@@ -157,7 +158,9 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a template refers to: variables with the first line of each, names that it sets itself, and other templates."""
+    """What a template refers to: variables with the first line of each, names that it sets itself, and other
+    templates.
+    """
 
     variables: Mapping[str, int]
     names: frozenset[str]

@@ -37,7 +37,9 @@ class Reader:
     def document(self, path: Path, shape: type[ShapeType]) -> tuple[Document, ShapeType] | None:
         """A YAML file and its checked (or partly sound) value; None where it can't be read at all."""
         if not self.stays_inside(path):
-            self.problems.append(Problem(self.shown(path), None, None, "", "this link leads out of the project", "Keep the file inside."))
+            self.problems.append(
+                Problem(self.shown(path), None, None, "", "this link leads out of the project", "Keep the file inside.")
+            )
             return None
         document = read_document(path, self.shown(path), self.problems)
         if document is None:
@@ -46,8 +48,10 @@ class Reader:
         value = validated(shape, document, self.problems)
         named = {problem.field for problem in self.problems[before:]}
         for at in secrets_in(document.data):
-            if dotted(at) not in named:
-                self.problems.append(document.problem(at, "this looks like a secret, which must not stand in a file", "Write env:NAME."))
+            if not any(dotted(at[:length]) in named for length in range(1, len(at) + 1)):
+                self.problems.append(
+                    document.problem(at, "this looks like a secret, which must not stand in a file", "Write env:NAME.")
+                )
         return document, value
 
     def text(self, path: Path) -> str | None:
@@ -60,7 +64,14 @@ class Reader:
             return []
         for path in sorted(folder.glob("*.yml")):
             self.problems.append(
-                Problem(self.shown(path), None, None, "", "files that end in .yml are not read", f"Rename it to {path.stem}.yaml.")
+                Problem(
+                    self.shown(path),
+                    None,
+                    None,
+                    "",
+                    "files that end in .yml are not read",
+                    f"Rename it to {path.stem}.yaml.",
+                )
             )
         return sorted(path for path in folder.glob("*.yaml") if not path.name.startswith("."))
 
@@ -71,7 +82,9 @@ class Reader:
             self.problems.append(document.problem((key,), what, f"Write `{key}: {expected}`, or rename the {of}."))
 
     def file(self, document: Document, at: FieldPath, base: Path, text: str) -> Path | None:
-        """An existing file that a field names, relative to `base`; None and a problem where it is not there or not inside."""
+        """An existing file that a field names, relative to `base`; None and a problem where it is not there or not
+        inside.
+        """
         path = self.path(document, at, base, text)
         if path is None or path.is_file():
             return path
@@ -127,8 +140,16 @@ class Reader:
             self.problems.append(Problem(self.shown(path), line, None, "", "not valid Python", "Mend the file."))
             return None
         defined = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-        defined += [alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
-        defined += [target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)]
+        defined += [
+            alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+        ]
+        defined += [
+            target.id
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        ]
         if name not in defined:
             self._refuse(document, at, f"`{file_name}` defines no function `{name}`", suggestion(name, defined))
             return None

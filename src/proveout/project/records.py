@@ -111,9 +111,10 @@ class OutputContract:
 
 
 class PromptTemplate(Protocol):
-    """A variant's prompt: turns an example's input into messages."""
+    """A variant's prompt: turns an example's input into messages. `source` is its file's text."""
 
-    source: str
+    @property
+    def source(self) -> str: ...
 
     def render(self, variables: Mapping[str, Any]) -> tuple[Message, ...]: ...
 

@@ -36,7 +36,9 @@ _KINDS_OF_VALUES = """\
 
 
 def export_schemas() -> dict[str, dict[str, Any]]:
-    """A JSON Schema (draft 2020-12) for each kind of file: project, service, variant, prompt, change, environment, prices."""
+    """A JSON Schema (draft 2020-12) for each kind of file: project, service, variant, prompt, change, environment,
+    prices.
+    """
     from pydantic.json_schema import GenerateJsonSchema
 
     from proveout.project import shapes
@@ -79,15 +81,16 @@ _NOTE = "<!-- Written by `make docs` from the shapes in src/proveout/project/sha
 
 def _index(schemas: Mapping[str, Any]) -> str:
     rows = [
-        f"| [`{FILES[kind][0]}`]({kind}.md) | {schema['description'].partition(chr(10))[0]} |" for kind, schema in schemas.items()
+        f"| [`{FILES[kind][0]}`]({kind}.md) | {schema['description'].partition(chr(10))[0]} |"
+        for kind, schema in schemas.items()
     ]
     return "\n".join(
         [
             _NOTE,
             "# The files of a project",
             "",
-            "Files are YAML 1.2 in UTF-8, each with one mapping. Unknown keys are refused. `proveout check` names every problem",
-            "of all files at once; `proveout schema` exports these pages as JSON Schemas for editors.",
+            "Files are YAML 1.2 in UTF-8, each with one mapping. Unknown keys are refused. `proveout check` names",
+            "every problem of all files at once; `proveout schema` exports these pages as JSON Schemas for editors.",
             "",
             "| file | what it declares |",
             "|---|---|",
@@ -127,7 +130,7 @@ def _references(schema: Any) -> Iterator[str]:
         if isinstance(schema.get("$ref"), str):
             yield schema["$ref"].rpartition("/")[2]
         for key, item in schema.items():
-            if key not in ("examples", "default"):
+            if not (key == "examples" and isinstance(item, list)):
                 yield from _references(item)
     elif isinstance(schema, list):
         for item in schema:
@@ -163,7 +166,11 @@ def _meaning(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
 def _default(field: Mapping[str, Any]) -> str:
     default = field.get("default")
     hidden = default in (None, "", [], 0.0) and not isinstance(default, bool)
-    return "" if hidden or isinstance(default, dict) or field.get("x-kind") == "duration" else f" Default: `{as_yaml(default)}`."
+    return (
+        ""
+        if hidden or isinstance(default, dict) or field.get("x-kind") == "duration"
+        else f" Default: `{as_yaml(default)}`."
+    )
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

@@ -1,43 +1,14 @@
-"""Keeping secrets out of files and messages: what looks like one, and which references are unset."""
+"""Secrets that stand in files where they must not, and references to secrets that are unset."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from proveout.project.problems import FieldPath, Problem, dotted
 from proveout.project.records import ModelSpec, Project, Secret, Service, Variant
-
-_SHAPES_OF_SECRETS = re.compile(
-    r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{16,}"
-    r"|\bAKIA[0-9A-Z]{16}\b"
-    r"|\bgh[pousr]_[A-Za-z0-9]{20,}"
-    r"|\bgithub_pat_[A-Za-z0-9_]{20,}"
-    r"|\bglpat-[A-Za-z0-9_-]{16,}"
-    r"|\bxox[abeprs]-[A-Za-z0-9-]{10,}"
-    r"|\bAIza[0-9A-Za-z_-]{30,}"
-    r"|\bhf_[A-Za-z0-9]{20,}"
-    r"|\bgsk_[A-Za-z0-9]{20,}"
-    r"|\bBearer\s+[A-Za-z0-9._~+/-]{16,}"
-    r"|\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\."
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-)
-_NAMES_OF_SECRETS = re.compile(
-    r"(?:^|[^a-z])(?:auth|authorization|api[-_]?key|apikey|key|secret|token|password|passwd|credential|credentials|cookie)(?:$|[^a-z])",
-    re.IGNORECASE,
-)
-_PASSWORD_IN_ADDRESS = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
-
-
-def looks_like_a_secret(text: str) -> bool:
-    """Whether text holds something in the form of a known kind of key, or an address with a password."""
-    return bool(_SHAPES_OF_SECRETS.search(text) or _PASSWORD_IN_ADDRESS.search(text))
-
-
-def names_a_secret(name: str) -> bool:
-    """Whether a header or field of this name usually holds a secret."""
-    return bool(_NAMES_OF_SECRETS.search(name))
+from proveout.project.sensitive import looks_like_a_secret
 
 
 def secrets_in(data: Any, at: FieldPath = ()) -> Iterator[FieldPath]:
@@ -61,10 +32,12 @@ def unset_secrets(project: Project, variants: Iterable[Variant]) -> list[Problem
     chosen = list(variants)
     paths = {variant.path for variant in chosen}
     services = [
-        service for service in project.services.values() if any(variant.path in paths for variant in service.variants.values())
+        service
+        for service in project.services.values()
+        if any(variant.path in paths for variant in service.variants.values())
     ]
     return [
-        *(problem for variant in chosen for problem in _unset(project, variant.path, variant.model, ("model",))),
+        *(problem for variant in chosen for problem in _unset(project, variant.path, variant.model, [("model",)])),
         *(problem for service in services for problem in _unset_of_judges(project, service)),
     ]
 
@@ -73,12 +46,14 @@ def _unset_of_judges(project: Project, service: Service) -> Iterator[Problem]:
     for index, scorer in enumerate(service.scorers):
         for name, value in scorer.parameters.items():
             if isinstance(value, ModelSpec):
-                yield from _unset(project, service.path, value, ("scorers", index, name))
+                places: list[FieldPath] = [("scorers", index, scorer.name, name), ("scorers", index, name)]
+                yield from _unset(project, service.path, value, places)
 
 
-def _unset(project: Project, path: Any, model: ModelSpec, at: FieldPath) -> Iterator[Problem]:
+def _unset(project: Project, path: Path, model: ModelSpec, places: list[FieldPath]) -> Iterator[Problem]:
+    """The unset secrets of a model's block, which stands in one of these places of its file."""
     headers = model.options.get("headers", {})
-    references = [((*at, "key"), model.key), *(((*at, "headers", name), value) for name, value in headers.items())]
+    references = [(("key",), model.key), *((("headers", name), value) for name, value in headers.items())]
     for field, secret in references:
         if not isinstance(secret, Secret):
             continue
@@ -87,17 +62,17 @@ def _unset(project: Project, path: Any, model: ModelSpec, at: FieldPath) -> Iter
         except LookupError as error:
             kind, _, name = secret.reference.partition(":")
             instead = f"Set it: export {name}=..." if kind == "env" else "Write the secret into that file."
-            line, column = _where(project, path, field)
-            yield Problem(_shown(project, path), line, column, dotted(field), str(error), instead)
+            yield _located(project, path, [(*place, *field) for place in places], str(error), instead)
 
 
-def _where(project: Project, path: Any, field: FieldPath) -> tuple[int | None, int | None]:
-    """The place of a field in its file, which is read again only now that there is something to say about it."""
+def _located(project: Project, path: Path, places: list[FieldPath], what: str, instead: str) -> Problem:
+    """A problem at the first of these places that the file has; it is read again only now that there is something to
+    say.
+    """
     from proveout.project.documents import read_document
 
-    document = read_document(path, _shown(project, path), [])
-    return (None, None) if document is None else document.position(field)
-
-
-def _shown(project: Project, path: Any) -> str:
-    return path.relative_to(project.root).as_posix()
+    shown = path.relative_to(project.root).as_posix()
+    document = read_document(path, shown, [])
+    if document is None:
+        return Problem(shown, None, None, dotted(places[0]), what, instead)
+    return document.problem(next((place for place in places if place in document.values), places[0]), what, instead)

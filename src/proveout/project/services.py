@@ -34,7 +34,9 @@ _DATASET_KINDS: tuple[DatasetKind, ...] = ("golden", "silver", "failures")
 
 @dataclass(frozen=True, slots=True)
 class ServiceFolder:
-    """A service as far as it could be read. `service` is None where its own file has problems; names are known all the same."""
+    """A service as far as it could be read. `service` is None where its own file has problems; names are known all
+    the same.
+    """
 
     name: str
     service: Service | None
@@ -59,10 +61,14 @@ def read_service(reader: Reader, folder: Path, known_scorers: KnownScorers | Non
     datasets = _datasets(reader, document, folder, shape.datasets)
     objectives = _objectives(reader, document, shape, scorers)
     if not names:
-        reader.problems.append(document.problem((), "the service has no variant", f"Write {reader.shown(folder / 'variants/base.yaml')}."))
+        reader.problems.append(
+            document.problem((), "the service has no variant", f"Write {reader.shown(folder / 'variants/base.yaml')}.")
+        )
     elif shape.champion is not None and shape.champion not in names:
         reader.problems.append(_no_variant(document, ("champion",), shape.champion, names))
-    variants, changes = _read_parts(reader, folder, variant_paths, names, inputs, output, _declared_objectives(document))
+    variants, changes = _read_parts(
+        reader, folder, variant_paths, names, inputs, output, _declared_objectives(document)
+    )
     if len(reader.problems) > before or output is None:
         return ServiceFolder(folder.name, None, names)
     service = Service(
@@ -84,7 +90,9 @@ def read_service(reader: Reader, folder: Path, known_scorers: KnownScorers | Non
 
 
 def rollout_record(shape: Any) -> Mapping[str, Any] | None:
-    """A rollout as plain data: `{"unit", "steps": ({"kind", ...}, ...)}`, with weights as shares of one and durations in seconds."""
+    """A rollout as plain data: `{"unit", "steps": ({"kind", ...}, ...)}`, with weights as shares of one and
+    durations in seconds.
+    """
     if shape is None:
         return None
     steps = []
@@ -109,7 +117,9 @@ def _read_parts(
 ) -> tuple[dict[str, Variant], dict[str, Change]]:
     variant_reader = VariantReader(reader, folder, inputs, output)
     variants = [variant_reader.read(path) for path in variant_paths]
-    changes = [_read_change(reader, path, folder.name, names, objectives) for path in reader.yaml_files(folder / "changes")]
+    changes = [
+        _read_change(reader, path, folder.name, names, objectives) for path in reader.yaml_files(folder / "changes")
+    ]
     return (
         {variant.name: variant for variant in variants if variant is not None},
         {change.name: change for change in changes if change is not None},
@@ -135,11 +145,15 @@ def _faults_of_schema(document: Document, schema: Mapping[str, Any]) -> Iterator
 
     for error in Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema):
         at = ("output", "schema", *error.absolute_path)
-        yield document.problem(at, f"not a valid JSON Schema: {error.message[:200]}", "See json-schema.org, draft 2020-12.")
+        yield document.problem(
+            at, f"not a valid JSON Schema: {error.message[:200]}", "See json-schema.org, draft 2020-12."
+        )
     for at, reference in _references(schema):
         if not reference.startswith("#"):
             what = "a reference to another file or address is not followed"
-            yield document.problem(("output", "schema", *at), what, "Put the definition under `$defs` and write `#/$defs/NAME`.")
+            yield document.problem(
+                ("output", "schema", *at), what, "Put the definition under `$defs` and write `#/$defs/NAME`."
+            )
 
 
 def _references(schema: Any, at: FieldPath = ()) -> Iterator[tuple[FieldPath, str]]:
@@ -183,7 +197,10 @@ def _scorers(
             continue
         checked = _with_models(reader, document, at, folder, parameters)
         if metric in [scorer.metric for scorer in scorers]:
-            what, instead = f"two scorers give the metric `{metric}`", f"Write `{{scorer: {name}, metric: another_name}}`."
+            what, instead = (
+                f"two scorers give the metric `{metric}`",
+                f"Write `{{scorer: {name}, metric: another_name}}`.",
+            )
             reader.problems.append(document.problem(("scorers", index), what, instead))
         scorers.append(ScorerSpec(name, metric, checked))
     return tuple(scorers)
@@ -205,7 +222,9 @@ def _is_known(
 ) -> bool:
     if name not in known:
         place = at if at[-1] == name or not isinstance(document.data["scorers"][at[1]], dict) else (*at, "scorer")
-        reader.problems.append(document.problem(place, f"there is no scorer `{name}`", suggestion(name, known), key=True))
+        reader.problems.append(
+            document.problem(place, f"there is no scorer `{name}`", suggestion(name, known), key=True)
+        )
         return False
     for parameter in parameters:
         if parameter not in known[name]:
@@ -241,13 +260,23 @@ def _objectives(
 ) -> dict[Objective, ObjectiveSpec]:
     if shape.objectives is None:
         return {}
-    declared = {objective: value for objective in OBJECTIVES if (value := getattr(shape.objectives, objective, None)) is not None}
+    declared: dict[Objective, Any] = {
+        objective: value
+        for objective in OBJECTIVES
+        if (value := getattr(shape.objectives, objective, None)) is not None
+    }
     if not declared and isinstance(document.data.get("objectives"), dict) and not document.data["objectives"]:
-        reader.problems.append(document.problem(("objectives",), "no objective is declared", "Write for example `accuracy: {margin: 0.02}`."))
+        reader.problems.append(
+            document.problem(
+                ("objectives",), "no objective is declared", "Write for example `accuracy: {margin: 0.02}`."
+            )
+        )
     for objective in ("accuracy", "stability"):
         if objective in declared and not document.data.get("datasets"):
             what = f"{objective} is measured on a dataset, and the service has none"
-            reader.problems.append(document.problem(("objectives", objective), what, "Write `datasets: {golden: datasets/golden.jsonl}`."))
+            reader.problems.append(
+                document.problem(("objectives", objective), what, "Write `datasets: {golden: datasets/golden.jsonl}`.")
+            )
     metric = None
     if "accuracy" in declared:
         metric = _accuracy_metric(reader, document, getattr(declared["accuracy"], "metric", None), scorers)
@@ -265,7 +294,9 @@ def _objectives(
 def _accuracy_metric(
     reader: Reader, document: Document, declared: str | None, scorers: tuple[ScorerSpec, ...]
 ) -> str | None:
-    """The metric that decides about accuracy: the declared one, or the only one. A scorer's several metrics are `name.part`."""
+    """The metric that decides about accuracy: the declared one, or the only one. A scorer's several metrics are
+    `name.part`.
+    """
     metrics = [scorer.metric for scorer in scorers]
     at = ("objectives", "accuracy", "metric") if declared is not None else ("objectives", "accuracy")
     if not document.data.get("scorers"):
@@ -274,8 +305,15 @@ def _accuracy_metric(
     elif declared is None and len(metrics) > 1:
         what = "with several scorers, accuracy must name the metric that decides"
         reader.problems.append(document.problem(at, what, f"Write for example `metric: {metrics[0]}`."))
-    elif declared is not None and len(metrics) == len(document.data["scorers"]) and declared.split(".")[0] not in metrics and declared not in metrics:
-        reader.problems.append(document.problem(at, f"no scorer gives the metric `{declared}`", suggestion(declared, metrics)))
+    elif (
+        declared is not None
+        and len(metrics) == len(document.data["scorers"])
+        and declared.split(".")[0] not in metrics
+        and declared not in metrics
+    ):
+        reader.problems.append(
+            document.problem(at, f"no scorer gives the metric `{declared}`", suggestion(declared, metrics))
+        )
     return declared or (metrics[0] if metrics else None)
 
 

@@ -1,4 +1,6 @@
-"""From a document and its shape to a checked value, with every error as a problem that names line, field, and what to write."""
+"""From a document and its shape to a checked value, with every error as a problem that names line, field, and what
+to write.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from proveout.project.documents import Document
 from proveout.project.problems import FieldPath, Problem, as_yaml, suggestion
-from proveout.project.secrets import looks_like_a_secret, names_a_secret
+from proveout.project.sensitive import looks_like_a_secret, names_a_secret
 from proveout.project.shapes import Shape
 from proveout.project.shapes._base import ALTERNATIVES, Alternatives, is_tag
 
@@ -37,7 +39,8 @@ ShapeType = TypeVar("ShapeType", bound=Shape)
 
 
 def validated(shape: type[ShapeType], document: Document, problems: list[Problem]) -> ShapeType:
-    """A document as its shape. Where it has problems, they are added, and the parts that are sound come back for further checks.
+    """A document as its shape. Where it has problems, they are added, and the parts that are sound come back for
+    further checks.
 
     In such a value, missing or unsound fields are None or their default.
     """
@@ -85,7 +88,9 @@ def _problems(root: Any, document: Document, details: Iterable[Any], prefix: Fie
 
 
 def _sentences(root: Any, location: FieldPath, detail: Any) -> Iterator[tuple[FieldPath, str, str, bool]]:
-    """What is wrong and what to write instead, for one of pydantic's errors; with a further path, and whether the key is meant."""
+    """What is wrong and what to write instead, for one of pydantic's errors; with a further path, and whether the
+    key is meant.
+    """
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "refused":
         for refusal in context["refusals"]:
@@ -95,11 +100,16 @@ def _sentences(root: Any, location: FieldPath, detail: Any) -> Iterator[tuple[Fi
     elif kind == "missing":
         yield (), f"`{location[-1]}` is missing", _for_example(root, location), False
     elif kind == "extra_forbidden":
-        yield (), f"unknown key `{_without_secret(str(location[-1]))}`", _known_key(root, location), True
+        yield (), f"unknown key `{_shortened(str(location[-1]))}`", _known_key(root, location), True
     elif kind == "literal_error":
         yield (), f"unknown value: {describe(value, location)}", _known_value(value, context, root, location), False
     elif kind in _EXPECTED:
-        yield (), f"expected {_EXPECTED[kind]}, found {describe(value, location)}", _right_type(kind, value, root, location), False
+        yield (
+            (),
+            f"expected {_EXPECTED[kind]}, found {describe(value, location)}",
+            _right_type(kind, value, root, location),
+            False,
+        )
     else:
         yield (), _bounds(kind, context) or str(detail["msg"]), _for_example(root, location), False
 
@@ -116,7 +126,7 @@ def _no_branch(value: Any, union: Alternatives) -> tuple[FieldPath, str, str, bo
         return (), f"{union.what}, found {describe(value, ())}", union.instead, False
     if name in union.known:
         return (), union.what, union.instead, False
-    return field, f"unknown {union.noun} `{_without_secret(name)}`", suggestion(name, union.known), False
+    return field, f"unknown {union.noun} `{_shortened(name)}`", suggestion(name, union.known), False
 
 
 def _bounds(kind: str, context: dict[str, Any]) -> str | None:
@@ -127,7 +137,8 @@ def _bounds(kind: str, context: dict[str, Any]) -> str | None:
         "string_too_short": "must not be empty",
         "too_short": "must not be empty",
         "string_too_long": "is too long",
-        "string_pattern_mismatch": "a name holds letters, digits, dots, dashes and underscores, and starts with a letter or digit",
+        "string_pattern_mismatch": "a name holds letters, digits, dots, dashes and underscores, "
+        "and starts with a letter or digit",
     }.get(kind)
 
 
@@ -193,13 +204,15 @@ def _plain(annotation: Any) -> Any:
 def _branch(annotation: Any, tag: str) -> Any:
     """The member of a union that bears a tag."""
     for part in get_args(_plain(annotation)):
-        if get_origin(part) is Annotated and any(isinstance(data, Tag) and data.tag == tag for data in get_args(part)[1:]):
+        if get_origin(part) is Annotated and any(
+            isinstance(data, Tag) and data.tag == tag for data in get_args(part)[1:]
+        ):
             return get_args(part)[0]
     return None
 
 
-def _without_secret(text: str) -> str:
-    return "..." if looks_like_a_secret(text) else text if len(text) <= 60 else f"{text[:57]}..."
+def _shortened(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def describe(value: Any, location: FieldPath) -> str:
@@ -212,5 +225,5 @@ def describe(value: Any, location: FieldPath) -> str:
         return "a list"
     hidden = any(isinstance(part, str) and (part in ("headers", "store") or names_a_secret(part)) for part in location)
     if isinstance(value, str):
-        return "text" if hidden or looks_like_a_secret(value) else f"the text `{_without_secret(value)}`"
+        return "text" if hidden or looks_like_a_secret(value) else f"the text `{_shortened(value)}`"
     return f"`{as_yaml(value)}`" if not hidden else "a number"

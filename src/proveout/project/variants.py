@@ -25,7 +25,9 @@ Pair = tuple[Mapping[str, Any], Any]
 
 @dataclass(slots=True)
 class VariantReader:
-    """Reads the variants of one service. `inputs` and `output` are None where the service's own file doesn't say them soundly."""
+    """Reads the variants of one service. `inputs` and `output` are None where the service's own file doesn't say
+    them soundly.
+    """
 
     reader: Reader
     folder: Path
@@ -105,7 +107,9 @@ class VariantReader:
         try:
             pattern = compiled(setting["pattern"])
         except ValueError as error:
-            self._refuse(document, at, f"not a valid regular expression: {error}", "Mend it; in YAML, put it in single quotes.")
+            self._refuse(
+                document, at, f"not a valid regular expression: {error}", "Mend it; in YAML, put it in single quotes."
+            )
             return
         group = setting["group"]
         names = [*range(pattern.groups + 1), *pattern.groupindex]

@@ -1,4 +1,6 @@
-"""The shapes of every declared file: pydantic models whose descriptions and examples are the file reference and the messages."""
+"""The shapes of every declared file: pydantic models whose descriptions and examples are the file reference and the
+messages.
+"""
 
 from proveout.project.shapes._base import Shape
 from proveout.project.shapes.files import ChangeFile, EnvironmentFile, PricesFile, ProjectFile

@@ -1,4 +1,6 @@
-"""What every shape is made of: a strict base class, quantities with units, names, references, and unions told apart by their key."""
+"""What every shape is made of: a strict base class, quantities with units, names, references, and unions told apart
+by their key.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +120,8 @@ Duration = Annotated[
 """Seconds, written with a unit."""
 
 _SHARE_SCHEMA = written_as(
-    "share", {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": _QUANTITY + "%$"}]}
+    "share",
+    {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": _QUANTITY + "%$"}]},
 )
 Margin = Annotated[float, BeforeValidator(_share), AfterValidator(_below_one), _SHARE_SCHEMA]
 Weight = Annotated[float, BeforeValidator(_share), AfterValidator(_weight), _SHARE_SCHEMA]

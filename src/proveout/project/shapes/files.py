@@ -9,39 +9,60 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from proveout.project.problems import suggestion
-from proveout.project.secrets import looks_like_a_secret
-from proveout.project.shapes._base import Amount, Count, Name, Refusal, Shape, Text, checked_by, refuse, repeated, written_as
+from proveout.project.sensitive import looks_like_a_secret
+from proveout.project.shapes._base import (
+    Amount,
+    Count,
+    Name,
+    Refusal,
+    Shape,
+    Text,
+    checked_by,
+    refuse,
+    repeated,
+    written_as,
+)
 from proveout.project.shapes.model import FAMILY_OF_PROVIDER, Address, Headers
 from proveout.project.shapes.service import RolloutShape
 
 
 def _store(value: str) -> str:
     if looks_like_a_secret(value):
-        raise refuse("a password must not stand in a file", "Write `store: env:NAME` and put the address into that variable.")
+        raise refuse(
+            "a password must not stand in a file", "Write `store: env:NAME` and put the address into that variable."
+        )
     if not value.startswith(("sqlite:///", "postgresql://", "postgresql+", "env:", "file:")):
-        raise refuse("this is no address of a store", "Write sqlite:///store.db, postgresql://host/database, or env:NAME.")
+        raise refuse(
+            "this is no address of a store", "Write sqlite:///store.db, postgresql://host/database, or env:NAME."
+        )
     return value
 
 
 class DefaultsShape(Shape):
     """What commands use where a flag is left out."""
 
-    concurrency: Count | None = Field(None, description="Calls in flight at once.", examples=[32])
-    repeats: Count | None = Field(None, description="Calls for every example.", examples=[1])
-    limit: Count | None = Field(None, description="About how many examples to use.", examples=[500])
-    seed: int | None = Field(None, ge=0, description="Seed of every random choice.", examples=[0])
-    max_cost: Amount | None = Field(None, description="Most US dollars that one command may spend.", examples=[5.0])
-    max_calls: int | None = Field(None, ge=0, description="Most calls that one command may make.", examples=[10000])
+    concurrency: Count | None = Field(default=None, description="Calls in flight at once.", examples=[32])
+    repeats: Count | None = Field(default=None, description="Calls for every example.", examples=[1])
+    limit: Count | None = Field(default=None, description="About how many examples to use.", examples=[500])
+    seed: int | None = Field(default=None, ge=0, description="Seed of every random choice.", examples=[0])
+    max_cost: Amount | None = Field(
+        default=None, description="Most US dollars that one command may spend.", examples=[5.0]
+    )
+    max_calls: int | None = Field(
+        default=None, ge=0, description="Most calls that one command may make.", examples=[10000]
+    )
 
 
 class TelemetryShape(Shape):
     """Where traces and metrics go."""
 
-    endpoint: Address | None = Field(None, description="OTLP over HTTP.", examples=["http://127.0.0.1:4318"])
+    endpoint: Address | None = Field(default=None, description="OTLP over HTTP.", examples=["http://127.0.0.1:4318"])
     headers: Headers = Field(
-        default_factory=dict, description="Headers for it. A secret one is a reference.", examples=[{"authorization": "env:OTLP_TOKEN"}]
+        default_factory=dict,
+        description="Headers for it. A secret one is a reference.",
+        examples=[{"authorization": "env:OTLP_TOKEN"}],
     )
-    message_content: bool = Field(False, description="Record what users and models say.", examples=[False])
+    message_content: bool = Field(default=False, description="Record what users and models say.", examples=[False])
 
 
 class ProjectFile(Shape):
@@ -49,16 +70,20 @@ class ProjectFile(Shape):
 
     project: Name = Field(description="The project's name.", examples=["support"])
     store: Annotated[Text, AfterValidator(_store)] | None = Field(
-        None,
+        default=None,
         description="Where results are kept: an address, or `env:NAME` of a variable that holds it. "
         "By default SQLite in `.proveout/store.db` beside this file.",
         examples=["env:PROVEOUT_STORE"],
     )
     telemetry: TelemetryShape = Field(
-        default_factory=TelemetryShape, description="Where traces and metrics go.", examples=[{"endpoint": "http://127.0.0.1:4318"}]
+        default_factory=TelemetryShape,
+        description="Where traces and metrics go.",
+        examples=[{"endpoint": "http://127.0.0.1:4318"}],
     )
     defaults: DefaultsShape = Field(
-        default_factory=DefaultsShape, description="What commands use where a flag is left out.", examples=[{"concurrency": 32, "max_cost": 5.0}]
+        default_factory=DefaultsShape,
+        description="What commands use where a flag is left out.",
+        examples=[{"concurrency": 32, "max_cost": 5.0}],
     )
 
 
@@ -72,14 +97,19 @@ class ChangeFile(Shape):
     service: Name = Field(description="The service that it changes.", examples=["triage"])
     challenger: Name = Field(description="The variant that wants to serve.", examples=["haiku"])
     improves: Annotated[list[ObjectiveName], checked_by(repeated)] = Field(
-        description="The objectives that get better; all others must hold. Empty for a forced migration.", examples=[["cost"]]
+        description="The objectives that get better; all others must hold. Empty for a forced migration.",
+        examples=[["cost"]],
     )
-    hypothesis: str = Field("", description="Why it should work, for readers.", examples=["Same answers at a third of the price."])
+    hypothesis: str = Field(
+        default="", description="Why it should work, for readers.", examples=["Same answers at a third of the price."]
+    )
     fallback: Name | None = Field(
-        None, description="The variant to return to; by default the champion.", examples=["base"]
+        default=None, description="The variant to return to; by default the champion.", examples=["base"]
     )
     rollout: RolloutShape | None = Field(
-        None, description="Another rollout than the service's.", examples=[{"steps": [{"canary": {"weight": "10%", "requests": 500}}]}]
+        default=None,
+        description="Another rollout than the service's.",
+        examples=[{"steps": [{"canary": {"weight": "10%", "requests": 500}}]}],
     )
 
 
@@ -87,7 +117,9 @@ class ReleaseShape(Shape):
     """What an environment serves for one service."""
 
     champion: Name = Field(description="The variant that serves.", examples=["base"])
-    fallback: Name | None = Field(None, description="The variant that takes over when the champion fails.", examples=["old"])
+    fallback: Name | None = Field(
+        default=None, description="The variant that takes over when the champion fails.", examples=["old"]
+    )
 
 
 def _unfit_targets(targets: list[dict[str, Any]]) -> Iterator[Refusal]:
@@ -100,12 +132,16 @@ class EnvironmentFile(Shape):
     """What one environment is told to serve."""
 
     environment: Name = Field(description="The environment's name, the same as the file's.", examples=["production"])
-    approvals: int = Field(0, ge=0, le=20, description="How many people must approve a release.", examples=[1])
+    approvals: int = Field(default=0, ge=0, le=20, description="How many people must approve a release.", examples=[1])
     releases: dict[str, ReleaseShape] = Field(
-        default_factory=dict, description="What it serves, for each service.", examples=[{"triage": {"champion": "base"}}]
+        default_factory=dict,
+        description="What it serves, for each service.",
+        examples=[{"triage": {"champion": "base"}}],
     )
     targets: Annotated[list[dict[str, Any]], checked_by(_unfit_targets)] = Field(
-        default_factory=list, description="The systems that must be told of a release.", examples=[[{"gateway": "http://127.0.0.1:8080"}]]
+        default_factory=list,
+        description="The systems that must be told of a release.",
+        examples=[[{"gateway": "http://127.0.0.1:8080"}]],
     )
 
 
@@ -132,8 +168,10 @@ class PriceShape(Shape):
     )
     input: Amount = Field(description="US dollars for a million input tokens.", examples=[1.0])
     output: Amount = Field(description="US dollars for a million output tokens.", examples=[5.0])
-    cached_input: Amount | None = Field(None, description="US dollars for a million input tokens read from a cache.", examples=[0.1])
-    per_request: Amount = Field(0.0, description="US dollars for each request.", examples=[0.0])
+    cached_input: Amount | None = Field(
+        default=None, description="US dollars for a million input tokens read from a cache.", examples=[0.1]
+    )
+    per_request: Amount = Field(default=0.0, description="US dollars for each request.", examples=[0.0])
 
 
 class PricesFile(Shape):
@@ -141,5 +179,7 @@ class PricesFile(Shape):
 
     prices: list[PriceShape] = Field(
         description="The prices.",
-        examples=[[{"provider": "anthropic", "model": "claude-haiku-4-5", "since": "2026-01-31", "input": 1.0, "output": 5.0}]],
+        examples=[
+            [{"provider": "anthropic", "model": "claude-haiku-4-5", "since": "2026-01-31", "input": 1.0, "output": 5.0}]
+        ],
     )

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, Tag, model_validator
 
-from proveout.project.secrets import looks_like_a_secret, names_a_secret
+from proveout.project.sensitive import looks_like_a_secret, names_a_secret
 from proveout.project.shapes._base import (
     Amount,
     Count,
@@ -36,18 +36,29 @@ def _address(value: str) -> str:
         parts = urlsplit("")
     if not valid or re.search(r"\s", value):
         raise refuse("this is not a web address", "Write http://host:port/path or https://...")
-    if parts.username is not None or parts.password is not None or looks_like_a_secret(value) or names_a_secret(parts.query):
+    if (
+        parts.username is not None
+        or parts.password is not None
+        or looks_like_a_secret(value)
+        or names_a_secret(parts.query)
+    ):
         raise refuse("an address must not hold a secret", "Put it under `key: env:NAME`.")
     return value
 
 
-Address = Annotated[str, AfterValidator(_address), written_as("web address", {"type": "string", "pattern": "^https?://"})]
+Address = Annotated[
+    str, AfterValidator(_address), written_as("web address", {"type": "string", "pattern": "^https?://"})
+]
 
 
 def _unfit(headers: dict[str, str]) -> Iterator[Refusal]:
     for name, value in headers.items():
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or re.search(r"[\r\n\0]", value):
-            yield Refusal("this is no valid header", "Write a name of letters, digits and dashes, and a value on one line.", (name,))
+            yield Refusal(
+                "this is no valid header",
+                "Write a name of letters, digits and dashes, and a value on one line.",
+                (name,),
+            )
         elif not value.startswith(("env:", "file:")) and (names_a_secret(name) or looks_like_a_secret(value)):
             yield Refusal("this header seems to hold a secret", f"Write `{name}: env:NAME`.", (name,))
 
@@ -58,26 +69,34 @@ Headers = Annotated[dict[str, str], checked_by(_unfit)]
 class LimitsShape(Shape):
     """How hard one endpoint may be pressed. Without a limit, concurrency adapts to what the endpoint bears."""
 
-    concurrency: Count | None = Field(None, description="Most calls in flight at once.", examples=[16])
-    requests_per_minute: Amount | None = Field(None, gt=0, description="Most requests started in a minute.", examples=[500])
-    tokens_per_minute: Amount | None = Field(None, gt=0, description="Most tokens asked for in a minute.", examples=[200000])
-    timeout: Duration = Field(
-        120.0, gt=0, description="Longest that one call may take; two minutes unless set.", examples=["60s"]
+    concurrency: Count | None = Field(default=None, description="Most calls in flight at once.", examples=[16])
+    requests_per_minute: Amount | None = Field(
+        default=None, gt=0, description="Most requests started in a minute.", examples=[500]
     )
-    retries: int = Field(4, ge=0, le=20, description="Further tries after a failed call.", examples=[4])
+    tokens_per_minute: Amount | None = Field(
+        default=None, gt=0, description="Most tokens asked for in a minute.", examples=[200000]
+    )
+    timeout: Duration = Field(
+        default=120.0, gt=0, description="Longest that one call may take; two minutes unless set.", examples=["60s"]
+    )
+    retries: int = Field(default=4, ge=0, le=20, description="Further tries after a failed call.", examples=[4])
 
 
 HostedProvider = Literal["openai", "anthropic", "together", "anyscale", "fireworks", "groq", "mistral", "openrouter"]
 EngineProvider = Literal["vllm", "sglang", "tgi", "ollama", "llama.cpp"]
 
 _NAME = Field(description="The provider's name of the model.", examples=["claude-haiku-4-5"])
-_KEY = Field(None, description="Where the API key is found: `env:NAME` or `file:PATH`.", examples=["env:OPENAI_API_KEY"])
+_KEY = Field(
+    default=None, description="Where the API key is found: `env:NAME` or `file:PATH`.", examples=["env:OPENAI_API_KEY"]
+)
 _HEADERS = Field(
     default_factory=dict,
     description="Further request headers. A secret one is a reference, as in `key`.",
     examples=[{"x-team": "support"}],
 )
-_LIMITS = Field(default_factory=LimitsShape, description="How hard the endpoint may be pressed.", examples=[{"concurrency": 16}])
+_LIMITS = Field(
+    default_factory=LimitsShape, description="How hard the endpoint may be pressed.", examples=[{"concurrency": 16}]
+)
 
 
 class HostedModel(Shape):
@@ -87,7 +106,9 @@ class HostedModel(Shape):
     name: Text = _NAME
     key: SecretReference | None = _KEY
     url: Address | None = Field(
-        None, description="Base address, where it is not the provider's own.", examples=["https://eu.api.openai.com/v1"]
+        default=None,
+        description="Base address, where it is not the provider's own.",
+        examples=["https://eu.api.openai.com/v1"],
     )
     headers: Headers = _HEADERS
     limits: LimitsShape = _LIMITS
@@ -104,10 +125,14 @@ class AzureModel(Shape):
     """A deployment of Azure OpenAI."""
 
     provider: Literal["azure"] = Field(description="Who answers.", examples=["azure"])
-    name: Text | None = Field(None, description="The model's name; also the deployment's, unless that is set.", examples=["gpt-4o-mini"])
-    deployment: Text | None = Field(None, description="The deployment's name.", examples=["triage-mini"])
+    name: Text | None = Field(
+        default=None,
+        description="The model's name; also the deployment's, unless that is set.",
+        examples=["gpt-4o-mini"],
+    )
+    deployment: Text | None = Field(default=None, description="The deployment's name.", examples=["triage-mini"])
     url: Address = Field(description="The resource's address.", examples=["https://my-team.openai.azure.com"])
-    api_version: Text | None = Field(None, description="The API's version.", examples=["2024-10-21"])
+    api_version: Text | None = Field(default=None, description="The API's version.", examples=["2024-10-21"])
     key: SecretReference | None = _KEY
     headers: Headers = _HEADERS
     limits: LimitsShape = _LIMITS
@@ -125,8 +150,10 @@ class BedrockModel(Shape):
     provider: Literal["bedrock"] = Field(description="Who answers.", examples=["bedrock"])
     name: Text = _NAME
     region: Text = Field(description="AWS region.", examples=["eu-central-1"])
-    profile: Text | None = Field(None, description="Profile of the AWS configuration.", examples=["staging"])
-    url: Address | None = Field(None, description="Another address of the service.", examples=["https://bedrock.internal"])
+    profile: Text | None = Field(default=None, description="Profile of the AWS configuration.", examples=["staging"])
+    url: Address | None = Field(
+        default=None, description="Another address of the service.", examples=["https://bedrock.internal"]
+    )
     limits: LimitsShape = _LIMITS
 
 
@@ -138,9 +165,13 @@ class VertexModel(Shape):
     project: Text = Field(description="Google Cloud project.", examples=["my-team"])
     location: Text = Field(description="Google Cloud location.", examples=["europe-west4"])
     key: SecretReference | None = Field(
-        None, description="A service account's key file, where the default credentials are not meant.", examples=["file:/run/account.json"]
+        default=None,
+        description="A service account's key file, where the default credentials are not meant.",
+        examples=["file:/run/account.json"],
     )
-    url: Address | None = Field(None, description="Another address of the service.", examples=["https://vertex.internal"])
+    url: Address | None = Field(
+        default=None, description="Another address of the service.", examples=["https://vertex.internal"]
+    )
     limits: LimitsShape = _LIMITS
 
 
@@ -148,9 +179,13 @@ class EngineModel(Shape):
     """A model served by an engine of your own."""
 
     provider: EngineProvider = Field(description="Which engine answers.", examples=["vllm"])
-    name: Text | None = Field(None, description="The name under which the engine serves the model.", examples=["llama-3.1-8b"])
+    name: Text | None = Field(
+        default=None, description="The name under which the engine serves the model.", examples=["llama-3.1-8b"]
+    )
     url: Address | None = Field(
-        None, description="Base address; without it, the engine's usual port on this machine.", examples=["http://127.0.0.1:8000/v1"]
+        default=None,
+        description="Base address; without it, the engine's usual port on this machine.",
+        examples=["http://127.0.0.1:8000/v1"],
     )
     key: SecretReference | None = _KEY
     headers: Headers = _HEADERS
@@ -160,9 +195,13 @@ class EngineModel(Shape):
 class CompatibleModel(Shape):
     """Any endpoint that speaks OpenAI's chat completions."""
 
-    provider: Literal["openai-compatible"] = Field(description="Any compatible endpoint.", examples=["openai-compatible"])
-    url: Address = Field(description="Base address; `/chat/completions` is added.", examples=["http://127.0.0.1:8000/v1"])
-    name: Text | None = Field(None, description="The endpoint's name of the model.", examples=["my-model"])
+    provider: Literal["openai-compatible"] = Field(
+        description="Any compatible endpoint.", examples=["openai-compatible"]
+    )
+    url: Address = Field(
+        description="Base address; `/chat/completions` is added.", examples=["http://127.0.0.1:8000/v1"]
+    )
+    name: Text | None = Field(default=None, description="The endpoint's name of the model.", examples=["my-model"])
     key: SecretReference | None = _KEY
     headers: Headers = _HEADERS
     limits: LimitsShape = _LIMITS
@@ -172,9 +211,11 @@ class TinyModel(Shape):
     """The built-in toy model."""
 
     provider: Literal["tiny"] = Field(description="The built-in model.", examples=["tiny"])
-    name: Text | None = Field(None, description="A label; the build decides what answers.", examples=["tiny"])
+    name: Text | None = Field(default=None, description="A label; the build decides what answers.", examples=["tiny"])
     build: Literal["f16", "int8", "int4", "int2", "lora"] = Field(
-        "f16", description="Which build of its weights: f16, a quantised one, or the LoRA fine-tune.", examples=["int8"]
+        default="f16",
+        description="Which build of its weights: f16, a quantised one, or the LoRA fine-tune.",
+        examples=["int8"],
     )
     limits: LimitsShape = _LIMITS
 
@@ -184,10 +225,11 @@ class ReplayModel(Shape):
 
     provider: Literal["replay"] = Field(description="Recorded outputs.", examples=["replay"])
     path: RelativePath = Field(
-        description='JSONL of `{"id" or "input", "output", "timings"?, "usage"?}`; several lines with one id are its repeats.',
+        description='JSONL of `{"id" or "input", "output", "timings"?, "usage"?}`; several lines with one id are its '
+        "successive repeats.",
         examples=["recordings/base.jsonl"],
     )
-    name: Text | None = Field(None, description="A label for the recorded model.", examples=["gpt-4o, 3 March"])
+    name: Text | None = Field(default=None, description="A label for the recorded model.", examples=["gpt-4o, 3 March"])
     limits: LimitsShape = _LIMITS
 
 

@@ -1,4 +1,6 @@
-"""`services/NAME/service.yaml`: what a service takes and gives, its data, its objectives, and how changes of it are delivered."""
+"""`services/NAME/service.yaml`: what a service takes and gives, its data, its objectives, and how changes of it are
+delivered.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def _unfit_inputs(names: list[str]) -> Iterator[Refusal]:
     for index, name in enumerate(names):
         if not name.isidentifier():
             yield Refusal(
-                f"`{name}` can't be used in a prompt", "Write letters, digits and underscores, as in `customer_name`.", (index,)
+                f"`{name}` can't be used in a prompt",
+                "Write letters, digits and underscores, as in `customer_name`.",
+                (index,),
             )
 
 
@@ -44,7 +48,9 @@ def _alike(choices: list[str]) -> Iterator[Refusal]:
         folded = choice.strip().casefold()
         if folded in seen:
             other = seen[folded]
-            what = f"`{choice}` stands here twice" if other == choice else f"`{other}` and `{choice}` differ only by case"
+            what = (
+                f"`{choice}` stands here twice" if other == choice else f"`{other}` and `{choice}` differ only by case"
+            )
             yield Refusal(what, "Keep one of them.", (index,))
         seen.setdefault(folded, choice)
 
@@ -102,7 +108,9 @@ class DatasetShape(Shape):
         examples=[{"input.message": "text", "expected": "category"}],
     )
     find_clusters: bool = Field(
-        False, description="Find near-duplicates and count them as one cluster, where the file gives no `cluster`.", examples=[True]
+        default=False,
+        description="Find near-duplicates and count them as one cluster, where the file gives no `cluster`.",
+        examples=[True],
     )
 
 
@@ -119,9 +127,11 @@ Dataset = Annotated[
 class DatasetsShape(Shape):
     """A service's data, by who labelled it."""
 
-    golden: Dataset | None = Field(None, description="Labelled by people.", examples=["datasets/golden.jsonl"])
-    silver: Dataset | None = Field(None, description="Labelled by a model.", examples=["datasets/silver.jsonl"])
-    failures: Dataset | None = Field(None, description="Bad cases kept from production.", examples=["datasets/failures.jsonl"])
+    golden: Dataset | None = Field(default=None, description="Labelled by people.", examples=["datasets/golden.jsonl"])
+    silver: Dataset | None = Field(default=None, description="Labelled by a model.", examples=["datasets/silver.jsonl"])
+    failures: Dataset | None = Field(
+        default=None, description="Bad cases kept from production.", examples=["datasets/failures.jsonl"]
+    )
 
 
 class ScorerShape(Shape):
@@ -130,7 +140,9 @@ class ScorerShape(Shape):
     model_config = ConfigDict(extra="allow")
 
     scorer: Text = Field(description="The scorer's registered name.", examples=["numeric"])
-    metric: Name | None = Field(None, description="The metric's name; by default the scorer's.", examples=["right_amount"])
+    metric: Name | None = Field(
+        default=None, description="The metric's name; by default the scorer's.", examples=["right_amount"]
+    )
 
 
 class ScorerWithParameters(RootModel[dict[str, dict[str, Any] | None]]):
@@ -154,7 +166,9 @@ Scorer = Annotated[
     | Annotated[ScorerShape, Tag(tag("scorer"))]
     | Annotated[ScorerWithParameters, Tag(tag("parameters"))],
     told_apart_by(
-        _scorer, "expected a scorer", "Write `exact_match`, `{numeric: {tolerance: 0.01}}` or `{scorer: numeric, metric: amount}`."
+        _scorer,
+        "expected a scorer",
+        "Write `exact_match`, `{numeric: {tolerance: 0.01}}` or `{scorer: numeric, metric: amount}`.",
     ),
 ]
 
@@ -165,8 +179,8 @@ class ObjectiveShape(Shape):
     """What every objective takes."""
 
     margin: Margin = Field(
-        description="By how much a challenger may be worse and still hold: 0.02 or 2%. Of the metric for accuracy, stability and "
-        "security; of the champion's value for latency and cost.",
+        description="By how much a challenger may be worse and still hold: 0.02 or 2%. Of the metric for accuracy, "
+        "stability and security; of the champion's value for latency and cost.",
         examples=[0.02],
     )
 
@@ -174,23 +188,27 @@ class ObjectiveShape(Shape):
 class AccuracyShape(ObjectiveShape):
     """Right answers."""
 
-    metric: Name | None = Field(None, description="The metric that decides; needed with several scorers.", examples=["exact_match"])
-    repeats: Count | None = Field(None, description="Calls for every example.", examples=[1])
+    metric: Name | None = Field(
+        default=None, description="The metric that decides; needed with several scorers.", examples=["exact_match"]
+    )
+    repeats: Count | None = Field(default=None, description="Calls for every example.", examples=[1])
     trust_silver: bool = Field(
-        False, description="Let silver labels or a judge alone decide, without human labels.", examples=[False]
+        default=False, description="Let silver labels or a judge alone decide, without human labels.", examples=[False]
     )
     max_failures: Margin | None = Field(
-        None, description="Share of failed calls above which nothing is decided.", examples=["5%"]
+        default=None, description="Share of failed calls above which nothing is decided.", examples=["5%"]
     )
 
 
 class StabilityShape(ObjectiveShape):
     """The same answer to the same question."""
 
-    repeats: int | None = Field(None, ge=2, description="Calls for each of the examples that are repeated.", examples=[5])
-    examples: Count | None = Field(None, description="About how many examples are repeated.", examples=[100])
+    repeats: int | None = Field(
+        default=None, ge=2, description="Calls for each of the examples that are repeated.", examples=[5]
+    )
+    examples: Count | None = Field(default=None, description="About how many examples are repeated.", examples=[100])
     max_failures: Margin | None = Field(
-        None, description="Share of failed calls above which nothing is decided.", examples=["5%"]
+        default=None, description="Share of failed calls above which nothing is decided.", examples=["5%"]
     )
 
 
@@ -202,7 +220,9 @@ LATENCY_METRICS = tuple(
 def _unknown_metrics(slo: dict[str, float]) -> Iterator[Refusal]:
     for name in slo:
         if name not in LATENCY_METRICS:
-            instead = "Write ttft, itl, tpot, e2e or stall with _p50, _p75, _p90, _p95 or _p99, as in `ttft_p95: 800ms`."
+            instead = (
+                "Write ttft, itl, tpot, e2e or stall with _p50, _p75, _p90, _p95 or _p99, as in `ttft_p95: 800ms`."
+            )
             yield Refusal(f"`{name}` is no latency metric", instead, (name,))
 
 
@@ -223,7 +243,7 @@ class CostShape(ObjectiveShape):
     """Cheap answers."""
 
     metric: Literal["usd_per_request", "usd_per_success"] | None = Field(
-        None, description="The metric that decides.", examples=["usd_per_success"]
+        default=None, description="The metric that decides.", examples=["usd_per_success"]
     )
 
 
@@ -234,13 +254,19 @@ class SecurityShape(ObjectiveShape):
 class ObjectivesShape(Shape):
     """What a service asks of every variant, aspect by aspect."""
 
-    accuracy: AccuracyShape | None = Field(None, description="Right answers.", examples=[{"metric": "exact_match", "margin": 0.02}])
-    stability: StabilityShape | None = Field(None, description="The same answer to the same question.", examples=[{"margin": 0.02}])
-    latency: LatencyShape | None = Field(
-        None, description="Quick answers.", examples=[{"slo": {"ttft_p95": "800ms"}, "margin": "10%"}]
+    accuracy: AccuracyShape | None = Field(
+        default=None, description="Right answers.", examples=[{"metric": "exact_match", "margin": 0.02}]
     )
-    cost: CostShape | None = Field(None, description="Cheap answers.", examples=[{"margin": "0%"}])
-    security: SecurityShape | None = Field(None, description="Answers that can't be abused.", examples=[{"margin": 0.01}])
+    stability: StabilityShape | None = Field(
+        default=None, description="The same answer to the same question.", examples=[{"margin": 0.02}]
+    )
+    latency: LatencyShape | None = Field(
+        default=None, description="Quick answers.", examples=[{"slo": {"ttft_p95": "800ms"}, "margin": "10%"}]
+    )
+    cost: CostShape | None = Field(default=None, description="Cheap answers.", examples=[{"margin": "0%"}])
+    security: SecurityShape | None = Field(
+        default=None, description="Answers that can't be abused.", examples=[{"margin": 0.01}]
+    )
 
 
 # --- traffic and delivery
@@ -249,11 +275,13 @@ class ObjectivesShape(Shape):
 class TrafficShape(Shape):
     """How much a service is used."""
 
-    requests_per_month: Amount = Field(gt=0, description="Requests in a month, for the monthly cost.", examples=[3000000])
+    requests_per_month: Amount = Field(
+        gt=0, description="Requests in a month, for the monthly cost.", examples=[3000000]
+    )
 
 
 _REQUESTS = Field(description="Requests to see before the next step.", examples=[500])
-_DURATION = Field(None, gt=0, description="Shortest time of the step.", examples=["2h"])
+_DURATION = Field(default=None, gt=0, description="Shortest time of the step.", examples=["2h"])
 
 
 class Shadow(Shape):
@@ -292,7 +320,9 @@ class ShadowStep(Shape):
 class CanaryStep(Shape):
     """A canary step."""
 
-    canary: Canary = Field(description="The challenger serves a fixed share.", examples=[{"weight": "5%", "requests": 500}])
+    canary: Canary = Field(
+        description="The challenger serves a fixed share.", examples=[{"weight": "5%", "requests": 500}]
+    )
 
 
 class ApprovalStep(Shape):
@@ -347,9 +377,12 @@ def _out_of_order(steps: list[Any]) -> Iterator[Refusal]:
 class RolloutShape(Shape):
     """How a change reaches users, step by step."""
 
-    unit: Literal["user", "request"] = Field("user", description="Who keeps one variant during a step.", examples=["user"])
+    unit: Literal["user", "request"] = Field(
+        default="user", description="Who keeps one variant during a step.", examples=["user"]
+    )
     steps: Annotated[list[RolloutStep], Field(min_length=1), checked_by(_out_of_order)] = Field(
-        description="The steps, in order.", examples=[[{"shadow": {"requests": 500}}, {"canary": {"weight": "5%", "requests": 500}}]]
+        description="The steps, in order.",
+        examples=[[{"shadow": {"requests": 500}}, {"canary": {"weight": "5%", "requests": 500}}]],
     )
 
 
@@ -357,20 +390,32 @@ class ServiceFile(Shape):
     """One LLM-powered product function."""
 
     service: Name = Field(description="The service's name, the same as its folder's.", examples=["triage"])
-    input: Inputs = Field(description="Names of the input fields, which prompts use as variables.", examples=[["message"]])
-    output: OutputShape = Field("text", description="What answers look like.", examples=[{"choices": ["card_arrival", "lost_card"]}])
+    input: Inputs = Field(
+        description="Names of the input fields, which prompts use as variables.", examples=[["message"]]
+    )
+    output: OutputShape = Field(
+        default="text", description="What answers look like.", examples=[{"choices": ["card_arrival", "lost_card"]}]
+    )
     datasets: DatasetsShape = Field(
         default_factory=DatasetsShape, description="The service's data.", examples=[{"golden": "datasets/golden.jsonl"}]
     )
-    scorers: list[Scorer] = Field(default_factory=list, description="How an answer is scored.", examples=[["exact_match"]])
-    champion: Name = Field(description="The variant that serves by default, and the baseline in dev.", examples=["base"])
+    scorers: list[Scorer] = Field(
+        default_factory=list, description="How an answer is scored.", examples=[["exact_match"]]
+    )
+    champion: Name = Field(
+        description="The variant that serves by default, and the baseline in dev.", examples=["base"]
+    )
     objectives: ObjectivesShape = Field(
         description="What every variant must hold.", examples=[{"accuracy": {"metric": "exact_match", "margin": 0.02}}]
     )
     allow_code_execution: bool = Field(
-        False, description="Let a scorer run code that a model wrote, in a sandbox.", examples=[False]
+        default=False, description="Let a scorer run code that a model wrote, in a sandbox.", examples=[False]
     )
-    traffic: TrafficShape | None = Field(None, description="How much it is used.", examples=[{"requests_per_month": 3000000}])
+    traffic: TrafficShape | None = Field(
+        default=None, description="How much it is used.", examples=[{"requests_per_month": 3000000}]
+    )
     rollout: RolloutShape | None = Field(
-        None, description="How changes reach users.", examples=[{"unit": "user", "steps": [{"shadow": {"requests": 500}}]}]
+        default=None,
+        description="How changes reach users.",
+        examples=[{"unit": "user", "steps": [{"shadow": {"requests": 500}}]}],
     )

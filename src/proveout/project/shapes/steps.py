@@ -15,7 +15,9 @@ PlainStep = Literal["strip", "lower", "upper", "first_line", "last_line", "json"
 def _reference(value: str) -> str:
     path, separator, function = value.rpartition(":")
     if not separator or not path.endswith(".py") or not function.isidentifier():
-        raise refuse("this names no Python function", "Write file.py:function, the file beside the service's other files.")
+        raise refuse(
+            "this names no Python function", "Write file.py:function, the file beside the service's other files."
+        )
     return value
 
 
@@ -35,20 +37,24 @@ class Replacement(Shape):
     """Old text and new text."""
 
     old: Text = Field(description="Text to look for, as it stands.", examples=["Answer:"])
-    new: str = Field("", description="What to put in its place.", examples=[""])
+    new: str = Field(default="", description="What to put in its place.", examples=[""])
 
 
 class Pattern(Shape):
     """A regular expression and which of its groups to keep."""
 
     pattern: Text = Field(description="The regular expression.", examples=[r"Intent: (\w+)"])
-    group: Group = Field(None, description="Number or name of the group; by default the first, or the whole match.", examples=[1])
+    group: Group = Field(
+        default=None, description="Number or name of the group; by default the first, or the whole match.", examples=[1]
+    )
 
 
 class ReplaceStep(Shape):
     """Replaces text, as it stands."""
 
-    replace: Replacement = Field(description="Replace all of an old text by a new one.", examples=[{"old": "Answer:", "new": ""}])
+    replace: Replacement = Field(
+        description="Replace all of an old text by a new one.", examples=[{"old": "Answer:", "new": ""}]
+    )
 
 
 class TruncateStep(Shape):
@@ -61,7 +67,8 @@ class PythonStep(Shape):
     """A function of the team's own."""
 
     python: FunctionReference = Field(
-        description="A function of yours: it takes the value (for `preprocess`, the whole input) and returns the new one.",
+        description="A function of yours: it takes the value (for `preprocess`, the whole input) and returns "
+        "the new one.",
         examples=["processing.py:clean"],
     )
 
@@ -70,7 +77,7 @@ class JsonFieldStep(Shape):
     """A field of JSON in the text."""
 
     json_field: Text = Field(
-        description="This field (dots lead inwards) of the first JSON object in the text, with or without a code fence.",
+        description="This field (dots lead inwards) of the first JSON object in the text, with or without a fence.",
         examples=["intent"],
     )
 
@@ -81,7 +88,9 @@ class RegexStep(Shape):
     regex: Annotated[
         Annotated[str, Tag(tag("pattern"))] | Annotated[Pattern, Tag(tag("settings"))],
         told_apart_by(
-            lambda value: "pattern" if isinstance(value, str) else "settings" if isinstance(value, dict | Pattern) else None,
+            lambda value: (
+                "pattern" if isinstance(value, str) else "settings" if isinstance(value, dict | Pattern) else None
+            ),
             "expected a regular expression",
             "Write `regex: 'A: (.*)'` or `regex: {pattern: ..., group: 1}`.",
         ),
