@@ -108,7 +108,7 @@ def build_root(task) -> None:
         mount(path, inside, None, MS_BIND | MS_REC, None)
         read_only(inside)
     for folder in ("work", "tmp"):
-        os.mkdir(folder)
+        os.makedirs(folder, exist_ok=True)
         os.chmod(folder, 0o777)  # noqa: S103
     if libc.syscall(PIVOT_ROOT[platform.machine()], b".", b".") != 0:
         fail_with_errno("pivot_root")

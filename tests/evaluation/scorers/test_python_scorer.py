@@ -26,7 +26,11 @@ def scorer_of(tmp_path):
         ("def score(**all): return len(all)", 7, ""),
         ("def score(answer, strict=True): return strict", 1, ""),
         ("import numpy\ndef score(answer): return numpy.float64(0.25)", 0.25, ""),
-        ("from proveout.evaluation.records import Score\ndef score(answer): return Score(value=2, reason='two')", 2, "two"),
+        (
+            "from proveout.evaluation.records import Score\ndef score(answer): return Score(value=2, reason='two')",
+            2,
+            "two",
+        ),
         ("from dataclasses import dataclass\n@dataclass\nclass A:\n  x: int\ndef score(answer): return A(1).x", 1, ""),
     ],
 )
@@ -60,7 +64,10 @@ def test_a_function_that_fails_is_a_failed_measurement(scorer_of, source, messag
     [
         ("def other(): pass", "`score` is no function in mine.py. Write `def score(answer, expected): ...` there"),
         ("async def score(answer): pass", "`score` is an async function"),
-        ("def score(answer, gold): pass", "mine.py: score wants `gold`, which there is not. Use answer, expected, input"),
+        (
+            "def score(answer, gold): pass",
+            "mine.py: score wants `gold`, which there is not. Use answer, expected, input",
+        ),
         ("\n\nraise RuntimeError('no licence')", "mine.py:3: RuntimeError: no licence"),
         ("def score(answer:", "mine.py:1: SyntaxError"),
         ("import absent_package", "mine.py:1: ModuleNotFoundError: No module named 'absent_package'"),

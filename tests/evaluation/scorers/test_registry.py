@@ -53,7 +53,7 @@ MISTAKES = [
         "exact_match",
         {"unicode": "nfd"},
         "scorer exact_match: unicode: the text 'nfd' is not one of `none`, `nfc`, `nfkc`. "
-        "Write one of `none`, `nfc`, `nfkc`, such as `unicode: \"nfkc\"`.",
+        'Write one of `none`, `nfc`, `nfkc`, such as `unicode: "nfkc"`.',
     ),
     (
         "contains",
@@ -64,14 +64,26 @@ MISTAKES = [
     ("regex", {}, "scorer regex: `pattern` is missing. Write text that is not empty, such as `pattern:"),
     ("regex", {"pattern": ""}, "scorer regex: pattern: the text '' is not text that is not empty"),
     ("numeric", {"after": ""}, "scorer numeric: after: the text '' is not text that is not empty"),
-    ("llm_judge", {"rubric": "Good?"}, "scorer llm_judge: `model` is missing. Write a model, as in a variant's `model:`"),
+    (
+        "llm_judge",
+        {"rubric": "Good?"},
+        "scorer llm_judge: `model` is missing. Write a model, as in a variant's `model:`",
+    ),
     (
         "llm_judge",
         {"rubric": "Good?", "model": "gpt-4o"},
         "scorer llm_judge: model: the text 'gpt-4o' is not a model, as in a variant's `model:`.",
     ),
-    ("llm_judge", {"rubric": "Good?", "model": MODEL, "tries": 0}, "tries: `0` is not a whole number of at least 1 and of"),
-    ("embedding_similarity", {"model": MODEL, "threshold": 2}, "threshold: `2` is not a number above 0 and of at most 1"),
+    (
+        "llm_judge",
+        {"rubric": "Good?", "model": MODEL, "tries": 0},
+        "tries: `0` is not a whole number of at least 1 and of",
+    ),
+    (
+        "embedding_similarity",
+        {"model": MODEL, "threshold": 2},
+        "threshold: `2` is not a number above 0 and of at most 1",
+    ),
     ("python", {"path": "../../../etc/passwd"}, "path: `../../../etc/passwd` is outside the project"),
     ("python", {"path": "/etc/passwd"}, "path: `/etc/passwd` is outside the project"),
     ("python", {"path": "absent.py"}, "path: there is no file `absent.py` in triage/"),
