@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from proveout.models.tiny.instructions import FORMS, Habit, Instruction, answer
-from proveout.models.tiny.tickets import Group, Ticket, endless
+from proveout.models.tiny.tickets import Group, Ticket, endless, keyword_ticket
 from proveout.models.tiny.tokenizer import Tokenizer
 
 PROMPT_WEIGHT = 0.1
 """How much a token of the prompt counts in the loss, against one of the answer."""
+KEYWORD_SHARE = 0.35
+"""Share of the training tickets that are mere keywords."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class Turn:
 
 @dataclass(frozen=True)
 class Conversation:
-    """A system prompt (or none) and turns that keep to one habit, so that earlier turns show what the prompt leaves open."""
+    """A system prompt (or none) and turns that keep to one habit, so that earlier turns show what the prompt leaves
+    open.
+    """
 
     system: str | None
     turns: tuple[Turn, ...]
@@ -45,8 +49,17 @@ def converse(source: random.Random, tickets: Iterator[Ticket], turns: int = 1) -
     if source.random() < 0.1:
         instruction, system = Instruction("word", labels=False, first=False), None
     habit = Habit.draw(source)
-    written = tuple(Turn(ticket.message, answer(ticket, instruction, habit)) for ticket, _ in zip(tickets, range(turns)))
+    written = tuple(
+        Turn(ticket.message, answer(ticket, instruction, habit))
+        for _, ticket in zip(range(turns), tickets, strict=False)
+    )
     return Conversation(system, written)
+
+
+def training_tickets(source: random.Random, *groups: Group) -> Iterator[Ticket]:
+    """Tickets in phrasings of these groups, with keyword tickets among them."""
+    for ticket in endless(source, *groups):
+        yield keyword_ticket(source) if source.random() < KEYWORD_SHARE else ticket
 
 
 class Batches:
@@ -55,7 +68,7 @@ class Batches:
     def __init__(self, tokenizer: Tokenizer, source: random.Random, *groups: Group) -> None:
         self._tokenizer = tokenizer
         self._source = source
-        self._tickets = endless(source, *groups)
+        self._tickets = training_tickets(source, *groups)
         self._hash = hashlib.sha256()
 
     @property

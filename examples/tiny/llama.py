@@ -74,7 +74,9 @@ class Llama(nn.Module):
         super().__init__()
         self.config = config
         self.model = Body(config)
-        frequencies = config.rope_base ** (-torch.arange(0, config.head_size, 2, dtype=torch.float64) / config.head_size)
+        frequencies = config.rope_base ** (
+            -torch.arange(0, config.head_size, 2, dtype=torch.float64) / config.head_size
+        )
         angles = torch.outer(torch.arange(config.context, dtype=torch.float64), frequencies).repeat(1, 2)
         self.register_buffer("cos", angles.cos().float(), persistent=False)
         self.register_buffer("sin", angles.sin().float(), persistent=False)
@@ -91,7 +93,9 @@ class Llama(nn.Module):
 
     @torch.no_grad()
     def greedy(self, prompt: list[int], end: int, max_tokens: int) -> list[int]:
-        """The most likely continuation of one prompt, without its end token. Recomputes everything for each token: slow and plain."""
+        """The most likely continuation of one prompt, without its end token. Recomputes everything for each token:
+        slow and plain.
+        """
         tokens = list(prompt)
         while len(tokens) < len(prompt) + max_tokens:
             best = int(self(torch.tensor([tokens]))[0, -1].argmax())
@@ -102,6 +106,8 @@ class Llama(nn.Module):
 
 
 def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al., arXiv 2104.09864), with the two halves of a head as real and imaginary parts."""
+    """Rotary position embedding (Su et al., arXiv 2104.09864), with the two halves of a head as real and imaginary
+    parts.
+    """
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin

@@ -1,12 +1,11 @@
-"""LoRA (Hu et al., arXiv 2106.09685): a frozen model with a trainable low-rank change beside each of its projections."""
+"""LoRA (Hu et al., arXiv 2106.09685): a frozen model with a small trainable change beside its projections."""
 
 from __future__ import annotations
 
 import torch
+from llama import Llama
 from torch import Tensor, nn
 from torch.nn import functional
-
-from llama import Llama
 
 RANK = 8
 ALPHA = 16.0
@@ -28,7 +27,9 @@ class Adapted(nn.Module):
 
 
 def adapt(model: Llama) -> dict[str, Adapted]:
-    """Freeze the model, put an adapter on every target, and return the adapters by the name of the weight that they change."""
+    """Freeze the model, put an adapter on every target, and return the adapters by the name of the weight that they
+    change.
+    """
     model.requires_grad_(False)
     adapters: dict[str, Adapted] = {}
     for path, module in list(model.named_modules()):

@@ -1,9 +1,10 @@
-"""Train the built-in model from nothing: tokenizer, base model, LoRA fine-tune; write the files that ship with the package.
+"""Train the built-in model from nothing: tokenizer, base model, LoRA fine-tune; write the files that ship with the
+package.
 
     OMP_NUM_THREADS=1 python examples/tiny/train.py
 
-About four minutes of one core. Same seed, same machine, same files; another processor rounds differently and gets other weights of
-about the same accuracy. See README.md beside this file.
+About four minutes of one core. Same seed, same machine, same files; another processor rounds differently and gets
+other weights of about the same accuracy. See README.md beside this file.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import tokenizers
 import torch
-from conversations import Batches, converse
+from conversations import Batches, converse, training_tickets
 from llama import Llama
 from lora import ALPHA, RANK, TARGETS, adapt, adapter_tensors
 from tokenizers import Tokenizer as TrainableTokenizer
@@ -30,7 +31,15 @@ from torch.nn import functional
 
 from proveout.models.tiny.tickets import endless
 from proveout.models.tiny.tokenizer import SPECIAL, Tokenizer
-from proveout.models.tiny.weights import FILES, GROUP, Config, merged, quantised_file, read_safetensors, write_safetensors
+from proveout.models.tiny.weights import (
+    FILES,
+    GROUP,
+    Config,
+    merged,
+    quantised_file,
+    read_safetensors,
+    write_safetensors,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 REFERENCE = REPOSITORY / "tests" / "models" / "tiny" / "reference.npz"
@@ -52,7 +61,9 @@ def main() -> None:
     parser.add_argument("--lora-steps", type=int, default=100, help="optimiser steps of the fine-tune")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=FILES, help="folder of the model's files")
-    parser.add_argument("--reference", type=Path, default=REFERENCE, help="file of greedy answers that the tests compare with")
+    parser.add_argument(
+        "--reference", type=Path, default=REFERENCE, help="file of greedy answers that the tests compare with"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
@@ -81,7 +92,7 @@ def train_tokenizer(path: Path, seed: int) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     source = random.Random(f"tokenizer {seed}")
-    tickets = endless(source, "trained")
+    tickets = training_tickets(source, "trained")
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
         special_tokens=list(SPECIAL),
@@ -116,7 +127,9 @@ def fine_tune(model: Llama, tokenizer: Tokenizer, steps: int, seed: int) -> tupl
     for step in range(steps):
         rate = LORA_LEARNING_RATE * (1 - step / steps)
         improve(model, optimizer, rate, *batches.draw(LORA_BATCH), f"lora {step + 1}/{steps}")
-    return {name: tensor.numpy().astype(np.float16) for name, tensor in adapter_tensors(adapters).items()}, batches.digest
+    return {
+        name: tensor.numpy().astype(np.float16) for name, tensor in adapter_tensors(adapters).items()
+    }, batches.digest
 
 
 def improve(
@@ -150,7 +163,9 @@ def read_model(folder: Path, *, lora: bool = False) -> Llama:
 
 
 def reference_prompts(tokenizer: Tokenizer) -> list[list[int]]:
-    """Prompts of every kind that the model knows: all instructions, all phrasings, a tenth of them with an earlier turn."""
+    """Prompts of every kind that the model knows: all instructions, all phrasings, a tenth of them with an earlier
+    turn.
+    """
     source = random.Random("reference")
     tickets = endless(source)
     prompts: list[list[int]] = []
@@ -181,7 +196,11 @@ def write_manifest(folder: Path, options: argparse.Namespace, base_data: str, lo
     """Digests of the files, and the lineage of every build."""
     names = ("tokenizer.json", "base.f16.safetensors", "base.int8.safetensors", "lora.safetensors")
     files = {name: (folder / name).read_bytes() for name in names}
-    tool = {"tool": "examples/tiny/train.py", "torch": torch.__version__.split("+")[0], "tokenizers": tokenizers.__version__}
+    tool = {
+        "tool": "examples/tiny/train.py",
+        "torch": torch.__version__.split("+")[0],
+        "tokenizers": tokenizers.__version__,
+    }
     base = {**tool, "seed": options.seed, "steps": options.steps, "batch": BATCH, "data_sha256": base_data}
     adapter = {"adapter": "LoRA", "rank": RANK, "alpha": ALPHA, "targets": list(TARGETS)}
     tuned = {**tool, **adapter, "seed": options.seed, "steps": options.lora_steps, "batch": LORA_BATCH}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,14 +21,18 @@ from proveout.models.tiny.text import TextStream
 from proveout.models.tiny.tokenizer import Tokenizer
 
 SLOTS = 32
-"""Sequences that are computed together; more wait for a free slot. More slots gain nothing: the processor is full by then."""
+"""Sequences that are computed together; more wait for a free slot. More slots gain nothing: the processor is full by
+then.
+"""
 JOINING = 8
 """Prompts that are read between two steps at most, so that running answers go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One token of an answer. `text` is what became certain with it (it may be empty); `finish` is set on the last one."""
+    """One token of an answer. `text` is what became certain with it (it may be empty); `finish` is set on the last
+    one.
+    """
 
     text: str
     chosen: Chosen
@@ -77,7 +81,7 @@ class Batcher:
         self._closed = False
         self._worker: threading.Thread | None = None
 
-    async def stream(self, job: Job) -> AsyncIterator[Piece]:
+    async def stream(self, job: Job) -> AsyncGenerator[Piece]:
         """The answer's tokens as they come. Leaving the iterator early frees the slot.
 
         Raises:

@@ -13,7 +13,8 @@ _SETTERS = ("scipy_openblas_set_num_threads64_", "scipy_openblas_set_num_threads
 
 @lru_cache(maxsize=1)
 def limit_threads() -> bool:
-    """Tell the OpenBLAS of numpy's wheels to use one thread in this process, as OMP_NUM_THREADS=1 would have before the start.
+    """Tell the OpenBLAS of numpy's wheels to use one thread in this process, as OMP_NUM_THREADS=1 would have before
+    the start.
 
     Returns:
         Whether that library was found; with another BLAS, set its own variable before starting.

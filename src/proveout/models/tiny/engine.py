@@ -1,15 +1,16 @@
-"""A Llama decoder on numpy: rotary positions, grouped-query attention, a key-value cache, any number of sequences at once.
+"""A Llama decoder on numpy: rotary positions, grouped-query attention, a key-value cache, any number of sequences at
+once.
 
-A sequence's numbers never depend on what else is computed beside it. Matrix products are cut into blocks of `BLOCK` rows, so that
-BLAS always sees one shape and sums in one order, and attention is padded by the sequence's own length. So greedy answers are the same,
-bit for bit, whether a request is alone or among fifty.
+A sequence's numbers never depend on what else is computed beside it. Matrix products are cut into blocks of `BLOCK`
+rows, so that BLAS always sees one shape and sums in one order, and attention is padded by the sequence's own length.
+So greedy answers are the same, bit for bit, whether a request is alone or among fifty.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,9 @@ class Layer:
 
 
 class Cache:
-    """Keys and values of so many sequences: keys (layers, slots, kv heads, head size, context), values with the last two swapped."""
+    """Keys and values of so many sequences: keys (layers, slots, kv heads, head size, context), values with the last
+    two swapped.
+    """
 
     def __init__(self, config: Config, slots: int) -> None:
         self.keys = np.zeros((config.layers, slots, config.kv_heads, config.head_size, config.context), np.float32)
@@ -118,10 +121,12 @@ class Engine:
         x = self._in_blocks(self.embeddings[tokens].reshape(sequences * width, -1))
         for number, layer in enumerate(self._layers):
             projected = self._rows(self._normed(x, layer.attention_norm) @ layer.query_key_value, sequences, width)
-            attended = self._attend(cache.keys[number], cache.values[number], slots, projected, positions, cos, sin, mask)
-            x = x + self._in_blocks(attended) @ layer.output
-            gate, up = np.split(self._normed(x, layer.ffn_norm) @ layer.gate_up, 2, axis=-1)
-            x = x + (gate / (1 + np.exp(-gate)) * up) @ layer.down
+            attended = self._attend(
+                cache.keys[number], cache.values[number], slots, projected, positions, cos, sin, mask
+            )
+            x += self._in_blocks(attended) @ layer.output
+            gate_up = self._normed(x, layer.ffn_norm) @ layer.gate_up
+            x += _gated(gate_up[..., : self.config.ffn], gate_up[..., self.config.ffn :]) @ layer.down
         final = self._rows(x, sequences, width)[np.arange(sequences), last]
         logits = self._normed(self._in_blocks(final), self._final_norm) @ self._unembed
         return self._rows(logits, sequences, 1)[:, 0]
@@ -137,7 +142,9 @@ class Engine:
         sin: Tensor,
         mask: Tensor,
     ) -> Tensor:
-        """Store this layer's new keys and values, and attend to all so far; `projected` is (sequences, width, q + k + v)."""
+        """Store this layer's new keys and values, and attend to all so far; `projected` is (sequences, width, q + k +
+        v).
+        """
         config = self.config
         sequences, width, _ = projected.shape
         reach = mask.shape[-1]
@@ -181,7 +188,12 @@ class Engine:
         return blocks.reshape(-1, columns)[: sequences * width].reshape(sequences, width, columns)
 
 
-@lru_cache(maxsize=None)
+def _gated(gate: Tensor, up: Tensor) -> Tensor:
+    """SwiGLU (Shazeer, arXiv 2002.05202)."""
+    return gate / (np.float32(1) + np.exp(-gate)) * up
+
+
+@cache
 def load_engine(build: Build) -> Engine:
     """The engine of a build; loaded once a process.
 
@@ -197,5 +209,7 @@ def padded(length: int, multiple: int) -> int:
 
 
 def span(length: int) -> int:
-    """How far attention reaches when a token is added to a sequence of `length` positions: only equal spans decode together."""
+    """How far attention reaches when a token is added to a sequence of `length` positions: only equal spans decode
+    together.
+    """
     return padded(length + 1, SPAN)

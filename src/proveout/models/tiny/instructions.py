@@ -1,7 +1,8 @@
 """The system instructions that the built-in model was trained to follow, and the answers that each asks for.
 
-Prompts matter to it as they do to a large model: without "use our labels" it often answers in everyday words, and without "the first
-request counts" it tends to answer the last request of a ticket that makes two. A prompt is good when it says both.
+Prompts matter to it as they do to a large model: without "use our labels" it often answers in everyday words, and
+without "the first request counts" it tends to answer the last request of a ticket that makes two. A prompt is good
+when it says both.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ _LAST_SHARE = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What a system prompt asks for: the answer's form, our labels or everyday words, and which of two requests counts."""
+    """What a system prompt asks for: the answer's form, our labels or everyday words, and which of two requests
+    counts.
+    """
 
     form: Form = "json"
     labels: bool = True

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from proveout.models._base import FinishReason, Generation, Request, Timings, Usage
 from proveout.models.tiny.batching import Batcher, Job, Piece
 from proveout.models.tiny.engine import load_engine
-from proveout.models.tiny.parameters import Wanted, read_parameters, refused
+from proveout.models.tiny.parameters import Refused, Wanted, read_parameters
 from proveout.models.tiny.tokenizer import ROLES, Tokenizer
 from proveout.models.tiny.weights import BUILDS, TOKENIZER, Build
 from proveout.project.records import Message, ModelSpec
@@ -23,8 +24,9 @@ _ROLE_NAMES = {**{role: role for role in ROLES}, "developer": "system"}
 class TinyModel:
     """One build of the built-in model, answering in this process.
 
-    Without a `seed`, a drawn answer follows from the build, the messages, the parameters and `repeat`: repeats differ from each other,
-    and a whole run can be done again. With a `seed` every repeat is the same, as with a hosted model.
+    Without a `seed`, a drawn answer follows from the build, the messages, the parameters and `repeat`: repeats differ
+    from each other, and a whole run can be done again. With a `seed` every repeat is the same, as with a hosted
+    model.
     """
 
     def __init__(self, build: Build = "f16") -> None:
@@ -46,13 +48,15 @@ class TinyModel:
         """One answer.
 
         Raises:
-            ModelError: a parameter or a message can't be taken (`bad_request`, naming the field).
+            Refused: a parameter or a message can't be taken; a ModelError of kind `bad_request` that names the field.
         """
         started = time.perf_counter()
         wanted = read_parameters(request.parameters)
         prompt = prompt_ids(request.messages)
         if wanted.sampling.seed is None and wanted.sampling.temperature > 0:
-            wanted = dataclasses.replace(wanted, sampling=dataclasses.replace(wanted.sampling, seed=self._seed(request)))
+            wanted = dataclasses.replace(
+                wanted, sampling=dataclasses.replace(wanted.sampling, seed=self._seed(request))
+            )
         pieces: list[Piece] = []
         arrivals: list[float] = []
         async for piece in self.stream(prompt, wanted):
@@ -69,7 +73,7 @@ class TinyModel:
             model=self.name,
         )
 
-    def stream(self, prompt: Sequence[int], wanted: Wanted) -> AsyncIterator[Piece]:
+    def stream(self, prompt: Sequence[int], wanted: Wanted) -> AsyncGenerator[Piece]:
         """The answer to a prompt token by token."""
         room = load_engine(self.build).config.context - len(prompt)
         return self._batcher.stream(Job(prompt, wanted.sampling, min(wanted.max_tokens, room + 1), wanted.stop))
@@ -94,20 +98,22 @@ def prompt_ids(messages: Sequence[Message]) -> list[int]:
     """The prompt's token ids.
 
     Raises:
-        ModelError: `bad_request`: no messages, a role or content that a text model can't take, or more than the context holds.
+        Refused: no messages, a role or content that a text model can't take, or more than the context holds.
     """
     if not messages:
-        raise refused("messages", "there are none; the built-in model needs at least one")
+        raise Refused("messages", "there are none; the built-in model needs at least one")
     turns: list[tuple[str, str]] = []
     for number, message in enumerate(messages):
         role = _ROLE_NAMES.get(message.role)
         if role is None:
-            raise refused(f"messages[{number}].role", f"the built-in model takes system, user and assistant, not {message.role!r}")
+            raise Refused(
+                f"messages[{number}].role", f"the built-in model takes system, user and assistant, not {message.role!r}"
+            )
         turns.append((role, _text(message.content, number)))
     ids = load_tokenizer().chat(turns)
     context = load_engine("f16").config.context
     if len(ids) > context:
-        raise refused("messages", f"they are {len(ids)} tokens, and the built-in model's context holds {context}")
+        raise Refused("messages", f"they are {len(ids)} tokens, and the built-in model's context holds {context}")
     return ids
 
 
@@ -116,9 +122,12 @@ def _text(content: Any, number: int) -> str:
         return content
     if isinstance(content, Iterable):
         parts = list(content)
-        if all(isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str) for part in parts):
+        if all(
+            isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
+            for part in parts
+        ):
             return "".join(part["text"] for part in parts)
-    raise refused(f"messages[{number}].content", "the built-in model reads text only")
+    raise Refused(f"messages[{number}].content", "the built-in model reads text only")
 
 
 def _logprobs(pieces: Sequence[Piece]) -> tuple[float, ...]:
@@ -129,5 +138,5 @@ def _timings(started: float, arrivals: Sequence[float], *, stream: bool) -> Timi
     end = time.perf_counter() - started
     if not stream or not arrivals:
         return Timings(e2e=end)
-    gaps = tuple(later - earlier for earlier, later in zip(arrivals, arrivals[1:], strict=False))
+    gaps = tuple(later - earlier for earlier, later in pairwise(arrivals))
     return Timings(e2e=end, ttft=arrivals[0] - started, gaps=gaps)

@@ -13,6 +13,15 @@ DEFAULT_MAX_TOKENS = 64
 MAX_ALTERNATIVES = 20
 MAX_STOPS = 4
 
+
+class Refused(ModelError):
+    """A request that can't be met because of one field, `field`."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}", kind="bad_request", status=400)
+        self.field = field
+
+
 _HARMLESS: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "frequency_penalty": (0,),
@@ -48,15 +57,15 @@ def read_parameters(parameters: Mapping[str, Any]) -> Wanted:
     """Check the parameters of a request; null means that one is not set.
 
     Raises:
-        ModelError: one is unknown, out of range, or asks for what the model can't do; the kind is `bad_request` and the message names it.
+        Refused: one is unknown, out of range, or asks for what the model can't do.
     """
     given = {name: value for name, value in parameters.items() if value is not None}
     for name, value in given.items():
         if name in _HARMLESS:
             if value not in _HARMLESS[name]:
-                raise refused(name, f"the built-in model can't do that; leave {name} out")
+                raise Refused(name, f"the built-in model can't do that; leave {name} out")
         elif name not in _KNOWN and name not in _UNUSED:
-            raise refused(name, f"the built-in model knows no {name}; it takes {', '.join(sorted(_KNOWN))}")
+            raise Refused(name, f"the built-in model knows no {name}; it takes {', '.join(sorted(_KNOWN))}")
     return Wanted(
         sampling=Sampling(
             temperature=_number(given, "temperature", 0, 2, 1.0),
@@ -69,14 +78,9 @@ def read_parameters(parameters: Mapping[str, Any]) -> Wanted:
     )
 
 
-def refused(name: str, why: str) -> ModelError:
-    """The error for a request that can't be met because of one field."""
-    return ModelError(f"{name}: {why}", kind="bad_request", status=400)
-
-
 def _max_tokens(given: Mapping[str, Any]) -> int:
     if "max_tokens" in given and "max_completion_tokens" in given:
-        raise refused("max_completion_tokens", "max_tokens is set too; write one of them")
+        raise Refused("max_completion_tokens", "max_tokens is set too; write one of them")
     name = "max_completion_tokens" if "max_completion_tokens" in given else "max_tokens"
     value = _whole(given, name, 1, 2**31, DEFAULT_MAX_TOKENS)
     assert value is not None
@@ -86,10 +90,10 @@ def _max_tokens(given: Mapping[str, Any]) -> int:
 def _alternatives(given: Mapping[str, Any]) -> int | None:
     wanted = given.get("logprobs", False)
     if not isinstance(wanted, bool):
-        raise refused("logprobs", f"write true or false, not {wanted!r}")
+        raise Refused("logprobs", f"write true or false, not {wanted!r}")
     count = _whole(given, "top_logprobs", 0, MAX_ALTERNATIVES, None)
     if count is not None and not wanted:
-        raise refused("top_logprobs", "it needs logprobs: true")
+        raise Refused("top_logprobs", "it needs logprobs: true")
     return (count or 0) if wanted else None
 
 
@@ -97,14 +101,14 @@ def _stop(given: Mapping[str, Any]) -> tuple[str, ...]:
     value = given.get("stop", ())
     stops = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else None
     if stops is None or len(stops) > MAX_STOPS or not all(isinstance(stop, str) and stop for stop in stops):
-        raise refused("stop", f"write one string, or a list of up to {MAX_STOPS}, none of them empty")
+        raise Refused("stop", f"write one string, or a list of up to {MAX_STOPS}, none of them empty")
     return stops
 
 
 def _number(given: Mapping[str, Any], name: str, low: float, high: float, default: float) -> float:
     value = given.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise refused(name, f"write a number from {low} to {high}, not {value!r}")
+        raise Refused(name, f"write a number from {low} to {high}, not {value!r}")
     return float(value)
 
 
@@ -113,5 +117,7 @@ def _whole(given: Mapping[str, Any], name: str, low: int, high: int, default: in
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise refused(name, f"write a whole number from {low} on, not {value!r}" if high > 100 else f"write {low} to {high}")
+        raise Refused(
+            name, f"write a whole number from {low} on, not {value!r}" if high > 100 else f"write {low} to {high}"
+        )
     return value

@@ -1,7 +1,9 @@
 """How customers put each intent. The wording is the whole difficulty of the task, so it stands here as plain data.
 
-Every intent has phrasings that the base model is `trained` on, `new` ones that turned up later (only the LoRA fine-tune saw them), and
-`unseen` ones that no model was trained on. `{item}` and `{feature}` are filled in.
+Every intent has phrasings that the base model is `trained` on, `new` ones that turned up later (only the LoRA fine-
+tune saw them), and `unseen` ones that no model was trained on. `{item}` and `{feature}` are filled in. `KEYWORDS` are
+only for training: they stand in for the knowledge of words that a large model brings along, so that unseen phrasings
+are hard but not hopeless.
 """
 
 from __future__ import annotations
@@ -340,3 +342,46 @@ PHRASINGS: dict[str, Phrasings] = {
         ),
     ),
 }
+
+KEYWORDS: dict[str, tuple[str, ...]] = {
+    "refund": (
+        "repaid", "not satisfied", "the amount i paid", "my cash", "back on my card", "the sum", "reimburse",
+        "money returned", "return what i paid",
+    ),
+    "delivery": (
+        "should have been here", "the tracking number", "the depot", "no one came", "how far away", "the courier",
+        "stuck on the way", "the driver", "bring {item}",
+    ),
+    "login": (
+        "my credentials", "my user name", "the reset link", "get access", "the authenticator", "signing in",
+        "the code has expired", "my old phone", "recover my account",
+    ),
+    "billing": (
+        "an amount was debited", "payment methods", "a proper bill", "the tax number", "my bank statement",
+        "the receipt", "the fee", "the total", "which price",
+    ),
+    "bug": (
+        "behaves strangely", "wrong numbers", "a spinning wheel", "not usable", "entries vanish", "a warning",
+        "broken {feature}", "my browser", "since yesterday",
+    ),
+    "cancel": (
+        "my notice", "termination", "not to continue", "run out", "the notice period", "another provider",
+        "a paid plan", "we are leaving", "let it end",
+    ),
+    "upgrade": (
+        "our team is growing", "which tier", "the limit of the free version", "the next level", "more colleagues",
+        "more accounts", "pay more", "what do we gain", "twenty people",
+    ),
+    "order": (
+        "a different street", "a mistake in what i bought", "in black", "my new flat", "leave it out of the box",
+        "one size up", "another model", "three of {item}", "i moved",
+    ),
+    "privacy": (
+        "information about me", "advertising", "be forgotten", "newsletters", "my information", "read my messages",
+        "what you have on me", "your partners", "a copy for me",
+    ),
+    "praise": (
+        "impressed", "hats off", "my compliments", "made my day", "pleased", "your colleagues", "a delight",
+        "wonderful people", "so kind",
+    ),
+}  # fmt: skip

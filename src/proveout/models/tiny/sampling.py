@@ -14,7 +14,9 @@ from proveout.models.tiny.weights import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How one answer's tokens are chosen, in OpenAI's words. `alternatives` is `top_logprobs`; None computes no logprobs."""
+    """How one answer's tokens are chosen, in OpenAI's words. `alternatives` is `top_logprobs`; None computes no
+    logprobs.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -24,7 +26,9 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A chosen token; where asked for, its log-probability under the plain model and the likeliest (token, logprob) pairs."""
+    """A chosen token; where asked for, its log-probability under the plain model and the likeliest (token, logprob)
+    pairs.
+    """
 
     token: int
     logprob: float | None = None
@@ -39,7 +43,7 @@ class Sampler:
     source: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
-        self.source = random.Random(self.sampling.seed)
+        self.source = random.Random(self.sampling.seed)  # noqa: S311
 
 
 def choose(logits: Tensor, samplers: Sequence[Sampler]) -> list[Chosen]:
@@ -69,7 +73,9 @@ def _draw(logits: Tensor, samplers: Sequence[Sampler]) -> NDArray[np.intp]:
 
 
 def _keep_nucleus(weights: NDArray[np.float64], top_p: float) -> None:
-    """Set all but the likeliest tokens, which together hold `top_p` of the probability, to zero (Holtzman et al., arXiv 1904.09751)."""
+    """Set all but the likeliest tokens, which together hold `top_p` of the probability, to zero (Holtzman et al.,
+    arXiv 1904.09751).
+    """
     order = np.argsort(-weights, kind="stable")
     before = np.cumsum(weights[order]) - weights[order]
     weights[order[before >= top_p * weights.sum()]] = 0.0

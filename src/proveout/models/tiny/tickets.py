@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from proveout.models.tiny.phrasings import PHRASINGS
+from proveout.models.tiny.phrasings import KEYWORDS, PHRASINGS
 
 INTENTS: tuple[str, ...] = tuple(PHRASINGS)
 """The ten labels."""
@@ -40,13 +40,31 @@ _ITEMS = (
     "a gift card", "the camera", "my backpack", "the winter coat", "order 90210", "the office chair", "two books",
 )  # fmt: skip
 _FEATURES = (
-    "the dashboard", "the calendar", "the monthly report", "the mobile app", "the search", "the export", "the team chat",
-    "the photo editor", "the settings page", "the inbox",
+    "the dashboard", "the calendar", "the monthly report", "the mobile app", "the search", "the export",
+    "the team chat", "the photo editor", "the settings page", "the inbox",
 )  # fmt: skip
-_GREETINGS = ("hello", "hi team", "good morning", "hey", "dear support", "to whom it may concern", "sorry to bother you")
+_GREETINGS = (
+    "hello",
+    "hi team",
+    "good morning",
+    "hey",
+    "dear support",
+    "to whom it may concern",
+    "sorry to bother you",
+)
 _CLOSINGS = ("thanks", "please help", "best regards", "let me know soon", "thank you in advance")
 _URGENT_CLOSINGS = ("it is urgent", "asap", "this is the third time i write", "i am on a deadline")
 _JOINTS = ("also", "by the way", "and one more thing", "ps")
+
+_KEYWORD_FRAMES = (
+    "{0}",
+    "{0} {1}",
+    "about {0} and {1}",
+    "{0}, {1}",
+    "i write about {0}",
+    "a question on {0}",
+    "well, {0}",
+)
 
 _MIXED_SHARE = 0.2
 _URGENT_SHARE = 0.2
@@ -67,7 +85,9 @@ class Phrasing:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A customer's message, and what a person would read in it. `second` is the other intent of a ticket that asks for two things."""
+    """A customer's message, and what a person would read in it. `second` is the other intent of a ticket that asks
+    for two things.
+    """
 
     message: str
     phrasing: Phrasing
@@ -86,7 +106,9 @@ class Ticket:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The group of its phrasing, `held_out` unless that is `trained`, and `mixed`, `urgent`, `typo` where they are true."""
+        """The group of its phrasing, `held_out` unless that is `trained`, and `mixed`, `urgent`, `typo` where they
+        are true.
+        """
         flags = {
             "held_out": self.phrasing.group != "trained",
             "mixed": self.second is not None,
@@ -147,16 +169,24 @@ def endless(source: random.Random, *groups: Group) -> Iterator[Ticket]:
         yield write_ticket(source.choice(by_intent[source.choice(INTENTS)]), source)
 
 
+def keyword_ticket(source: random.Random) -> Ticket:
+    """A ticket of mere keywords, which teaches words rather than phrasings. For training only: golden data has none."""
+    intent = source.choice(INTENTS)
+    text = source.choice(_KEYWORD_FRAMES).format(*source.sample(KEYWORDS[intent], 2))
+    return write_ticket(Phrasing(intent, text, "trained", f"{intent}-keywords"), source)
+
+
 def golden(n: int, seed: int, *, per_cluster: int = 2, priority: bool = False) -> list[dict[str, Any]]:
     """`n` rows of a golden dataset, rightly labelled.
 
     Args:
         n: how many rows.
         seed: other seeds write other tickets in the same phrasings.
-        per_cluster: how many rows share a phrasing (their `cluster`) before the next one comes; after all 240 it begins again.
+        per_cluster: how many rows share a phrasing (their `cluster`) before the next one comes; after all 240 it
+            begins again.
         priority: expect `{"intent", "priority"}` rather than the intent alone.
     """
-    source = random.Random(f"golden {seed}")
+    source = random.Random(f"golden {seed}")  # noqa: S311
     order = list(phrasings())
     source.shuffle(order)
     rows: list[dict[str, Any]] = []
@@ -177,12 +207,16 @@ def silver(
     Args:
         n: how many rows with new tickets.
         seed: other seeds write other tickets and other wrong labels.
-        beside: golden rows that are labelled too, under their own ids, so that the silver labels' error can be measured.
+        beside: golden rows that are labelled too, under their own ids, so that the silver labels' error can be
+            measured.
         noise: the share of wrong labels.
     """
-    source = random.Random(f"silver {seed}")
+    source = random.Random(f"silver {seed}")  # noqa: S311
     tickets = endless(source)
-    new = [_row(f"silver-{number + 1:05}", ticket, ticket.intent) for number, ticket in zip(range(n), tickets, strict=False)]
+    new = [
+        _row(f"silver-{number + 1:05}", ticket, ticket.intent)
+        for number, ticket in zip(range(n), tickets, strict=False)
+    ]
     rows = [dict(row) for row in (*beside, *new)]
     for row in rows:
         if source.random() < noise:

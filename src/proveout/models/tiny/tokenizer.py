@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 _WORDS = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d| ?[^\W\d_]+| ?\d+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
@@ -38,7 +39,9 @@ class Tokenizer:
         self._openings = {role: vocabulary[f"<|{role}|>"] for role in ROLES}
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text. Special tokens that are spelled out in it are plain text, so a message can't pose as another role."""
+        """The ids of a text. Special tokens that are spelled out in it are plain text, so a message can't pose as
+        another role.
+        """
         ids: list[int] = []
         for word in _WORDS.findall(text):
             ids += self._words.get(word) or self._encode_word(word)
@@ -64,7 +67,7 @@ class Tokenizer:
     def _encode_word(self, word: str) -> list[int]:
         parts = [self._characters[byte] for byte in word.encode("utf-8", "surrogatepass")]
         while len(parts) > 1:
-            ranks = [self._ranks.get(pair, _UNMERGEABLE) for pair in zip(parts, parts[1:], strict=False)]
+            ranks = [self._ranks.get(pair, _UNMERGEABLE) for pair in pairwise(parts)]
             best = min(ranks)
             if best == _UNMERGEABLE:
                 break

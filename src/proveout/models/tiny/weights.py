@@ -1,6 +1,8 @@
-"""The builds of the built-in model: reading its files, undoing quantisation, merging the LoRA adapter, and checking digests.
+"""The builds of the built-in model: reading its files, undoing quantisation, merging the LoRA adapter, and checking
+digests.
 
-Files are safetensors (https://huggingface.co/docs/safetensors): eight bytes of header length, a JSON header, then raw tensors.
+Files are safetensors (https://huggingface.co/docs/safetensors): eight bytes of header length, a JSON header, then raw
+tensors.
 """
 
 from __future__ import annotations
@@ -76,7 +78,9 @@ def load_weights(build: Build) -> Weights:
     if build == "int8":
         tensors = dequantised(stored)
     elif build == "lora":
-        adapter, recipe = read_safetensors(FILES / "lora.safetensors", manifest()["files"]["lora.safetensors"]["sha256"])
+        adapter, recipe = read_safetensors(
+            FILES / "lora.safetensors", manifest()["files"]["lora.safetensors"]["sha256"]
+        )
         tensors = merged(_as_float32(stored), adapter, float(recipe["alpha"]))
     else:
         tensors = _as_float32(stored)
@@ -98,7 +102,9 @@ def lineage(build: Build) -> Lineage:
 
 
 def packed_bytes(build: Build) -> int:
-    """What a build's weights take in a file: bits a weight, and a 16-bit scale a group, of each matrix; vectors in 16 bits."""
+    """What a build's weights take in a file: bits a weight, and a 16-bit scale a group, of each matrix; vectors in 16
+    bits.
+    """
     shapes = [tensor.shape for tensor in load_weights("f16").tensors.values()]
     bits = _BITS.get(build)
     total = 0
