@@ -57,6 +57,8 @@ def test_a_threshold_makes_it_binary():
     "vectors",
     [
         ModelError("down", kind="connect"),
+        [],
+        [[1, 0]],
         [[0, 0], [1, 0]],
         [[1, 0], [1]],
         [[float("nan"), 0], [1, 0]],

@@ -1,5 +1,6 @@
 """What the scorer tests share: attempts from an answer and what was expected, and scorers as a file declares them."""
 
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def service(folder: Path = FOLDER, output: OutputContract = FREE_TEXT, code: boo
 
 def attempt(answer: Any, expected: Any = None, problem: str | None = None, **fields: Any) -> Attempt:
     example = Example(id="e1", input=fields.pop("input", {"message": "hello"}), expected=expected, cluster="e1")
-    text = answer if isinstance(answer, str) else repr(answer)
+    text = answer if isinstance(answer, str) else reprlib.repr(answer)
     return Attempt(example=example, text=text, answer=Answer(answer, problem), **fields)
 
 

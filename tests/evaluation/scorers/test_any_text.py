@@ -7,6 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scorer_cases import attempt, build
 
+from proveout.evaluation.scorers import ScorerFailed
+
 PURE = [
     build("exact_match", ignore_case=True, ignore_punctuation=True, unicode="nfkc"),
     build("choice", choices=["card", "refund", "B"]),
@@ -48,6 +50,19 @@ def test_no_scorer_raises_on_any_answer(scorer, answer):
     assert len(found.reason) < 2000
     if scorer.binary:
         assert found.value in (0, 1)
+
+
+@pytest.mark.parametrize("scorer", PURE, ids=lambda scorer: type(scorer).__name__)
+@pytest.mark.parametrize("depth", [200, 990, 1020])
+def test_deep_nesting_is_no_trouble(scorer, depth):
+    import orjson
+
+    value = orjson.loads("[" * depth + "]" * depth)
+    for expected in (EXPECTED.get(scorer.name, "card"), value):
+        try:
+            assert 0 <= scorer.score(attempt(value, expected)).value <= 1
+        except ScorerFailed:
+            assert expected is value
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

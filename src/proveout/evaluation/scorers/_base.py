@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
@@ -177,8 +178,8 @@ def as_text(value: Any) -> str:
 
     try:
         return json.dumps(value, ensure_ascii=False, sort_keys=True, default=repr)
-    except (TypeError, ValueError):
-        return repr(value)
+    except (TypeError, ValueError, RecursionError):
+        return reprlib.repr(value)
 
 
 def last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:

@@ -58,9 +58,12 @@ class EmbeddingSimilarity(ModelScorer):
         from proveout.models import ModelError
 
         try:
-            vector, *others = await models.embed(self.model, [answer, *accepted])
+            vectors = await models.embed(self.model, [answer, *accepted])
         except ModelError as error:
             raise ScorerFailed(f"the embedding model gave no answer: {error}") from error
+        if len(vectors) != len(accepted) + 1:
+            raise ScorerFailed(f"the embedding model gave {len(vectors)} vectors for {len(accepted) + 1} texts")
+        vector, *others = vectors
         cosine = max(_cosine(vector, other) for other in others)
         value = max(0.0, cosine) if self.threshold is None else float(cosine >= self.threshold)
         return Score(value=value, reason=f"cosine {cosine:.3f}")

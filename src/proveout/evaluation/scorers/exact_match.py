@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from proveout.evaluation.records import Attempt, Score
-from proveout.evaluation.scorers._base import RIGHT, Scorer, expected_answer, shown, unparsed, wrong
+from proveout.evaluation.scorers._base import RIGHT, Scorer, ScorerFailed, expected_answer, shown, unparsed, wrong
 from proveout.evaluation.scorers._registry import scorer
 
 
@@ -43,7 +43,11 @@ class ExactMatch(Scorer):
         if failed is not None:
             return failed
         expected, answer = expected_answer(attempt), attempt.answer.value
-        if self.accepts(expected, answer):
+        try:
+            accepted = self.accepts(expected, answer)
+        except RecursionError:
+            raise ScorerFailed(f"example {attempt.example.id}: nested too deeply to compare") from None
+        if accepted:
             return RIGHT
         return wrong(f"expected {shown(expected)}, got {shown(answer)}")
 

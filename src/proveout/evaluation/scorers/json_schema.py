@@ -60,7 +60,10 @@ class JsonSchema(Scorer):
             return unreadable(str(error))
         from jsonschema.exceptions import best_match
 
-        error = best_match(self._validator.iter_errors(value))
+        try:
+            error = best_match(self._validator.iter_errors(value))
+        except RecursionError:
+            return unreadable("nested too deeply")
         return RIGHT if error is None else wrong(f"{error.json_path}: {shown(error.message)}")
 
 
