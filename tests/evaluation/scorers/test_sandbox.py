@@ -62,10 +62,8 @@ def test_an_answer_that_ends_early_with_success_has_not_passed(sandbox):
 
 @both
 def test_an_endless_loop_is_ended_by_its_processor_time(sandbox):
-    began = time.monotonic()
-    result = run(sandbox, "while True: pass")
-    assert "processor time" in result.reason
-    assert time.monotonic() - began < 4
+    patient = Sandbox(Limits(wall_s=60, cpu_s=1), sandbox.isolation)
+    assert "used more than 1 s of processor time" in run(patient, "while True: pass").reason
 
 
 @both
@@ -73,7 +71,7 @@ def test_a_sleeper_is_ended_by_the_clock(sandbox):
     short = Sandbox(Limits(wall_s=0.5), sandbox.isolation)
     began = time.monotonic()
     assert run(short, "import time; time.sleep(60)").reason == "ran longer than 0.5 s"
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 20
 
 
 @both
@@ -84,11 +82,10 @@ def test_a_memory_hog_is_refused(sandbox, code):
 
 @both
 def test_huge_output_is_cut_off(sandbox):
-    began = time.monotonic()
-    result = run(sandbox, "while True: print('x' * 1000)")
+    patient = Sandbox(Limits(wall_s=60, cpu_s=30), sandbox.isolation)
+    result = run(patient, "while True: print('x' * 1000)")
     assert result.reason == "wrote more than 4 MB"
     assert len(result.output) <= 16_384
-    assert time.monotonic() - began < 4
 
 
 @both
