@@ -69,7 +69,8 @@ def _draw(logits: Tensor, samplers: Sequence[Sampler]) -> NDArray[np.intp]:
             _keep_nucleus(weights[row], sampler.sampling.top_p)
     cumulated = weights.cumsum(axis=-1)
     uniforms = np.array([sampler.source.random() for sampler in samplers])[:, None]
-    return (cumulated <= uniforms * cumulated[:, -1:]).sum(axis=-1)
+    passed = (cumulated <= uniforms * cumulated[:, -1:]).sum(axis=-1)
+    return np.minimum(passed, logits.shape[-1] - 1)  # Rounding may make a uniform number just below 1 the whole.
 
 
 def _keep_nucleus(weights: NDArray[np.float64], top_p: float) -> None:
@@ -78,7 +79,9 @@ def _keep_nucleus(weights: NDArray[np.float64], top_p: float) -> None:
     """
     order = np.argsort(-weights, kind="stable")
     before = np.cumsum(weights[order]) - weights[order]
-    weights[order[before >= top_p * weights.sum()]] = 0.0
+    beyond = before >= top_p * weights.sum()
+    beyond[0] = False
+    weights[order[beyond]] = 0.0
 
 
 def _with_logprobs(logits: Tensor, token: int, count: int) -> Chosen:
