@@ -18,6 +18,10 @@ PROMPT_WEIGHT = 0.1
 """How much a token of the prompt counts in the loss, against one of the answer."""
 KEYWORD_SHARE = 0.35
 """Share of the training tickets that are mere keywords."""
+MIXED_SHARE = 0.4
+"""Share of the training tickets that ask for two things: more than customers do, as that is the hard part of the
+prompt.
+"""
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ def converse(source: random.Random, tickets: Iterator[Ticket], turns: int = 1) -
 
 def training_tickets(source: random.Random, *groups: Group) -> Iterator[Ticket]:
     """Tickets in phrasings of these groups, with keyword tickets among them."""
-    for ticket in endless(source, *groups):
-        yield keyword_ticket(source) if source.random() < KEYWORD_SHARE else ticket
+    for ticket in endless(source, *groups, mixed=MIXED_SHARE):
+        yield keyword_ticket(source, mixed=MIXED_SHARE) if source.random() < KEYWORD_SHARE else ticket
 
 
 class Batches:

@@ -1,4 +1,5 @@
-"""Convert the built-in model for CTranslate2, a real engine that installs from a wheel: the same weights, another engine.
+"""Convert the built-in model for CTranslate2, a real engine that installs from a wheel: the same weights, another
+engine.
 
     pip install ctranslate2
     python examples/tiny/convert_ctranslate2.py /tmp/tiny-ctranslate2 --build f16

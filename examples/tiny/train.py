@@ -57,7 +57,7 @@ LORA_LEARNING_RATE = 3e-3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=650, help="optimiser steps of the base model")
+    parser.add_argument("--steps", type=int, default=1000, help="optimiser steps of the base model")
     parser.add_argument("--lora-steps", type=int, default=100, help="optimiser steps of the fine-tune")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=FILES, help="folder of the model's files")

@@ -59,3 +59,11 @@ def test_logprobs_are_those_of_the_plain_model():
     assert [token for token, _ in chosen.alternatives] == [0, 1, 2]
     assert [logprob for _, logprob in chosen.alternatives] == pytest.approx(expected[:3], abs=1e-5)
     assert choose(LOGITS[None], [Sampler(Sampling())])[0].logprob is None
+
+
+def test_a_seed_gives_different_prompts_different_draws():
+    samplers = [Sampler(Sampling(seed=1), [number]) for number in range(200)]
+    tokens = [chosen.token for chosen in choose(np.tile(LOGITS, (200, 1)), samplers)]
+    assert len(set(tokens)) > 2
+    again = [Sampler(Sampling(seed=1), [number]) for number in range(200)]
+    assert [chosen.token for chosen in choose(np.tile(LOGITS, (200, 1)), again)] == tokens

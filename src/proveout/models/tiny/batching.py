@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from proveout.models._base import ModelError
 from proveout.models.tiny.blas import limit_threads
 from proveout.models.tiny.engine import BLOCK, Cache, Engine, padded, span
 from proveout.models.tiny.sampling import Chosen, Sampler, Sampling, choose
@@ -64,7 +65,7 @@ class _Sequence:
     text: TextStream = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sampler = Sampler(self.job.sampling)
+        self.sampler = Sampler(self.job.sampling, self.job.prompt)
         self.text = TextStream(self.job.stop)
 
 
@@ -85,7 +86,7 @@ class Batcher:
         """The answer's tokens as they come. Leaving the iterator early frees the slot.
 
         Raises:
-            RuntimeError: the batcher was closed.
+            ModelError: the batcher was closed (`cut`), before or meanwhile.
         """
         sequence = _Sequence(job, asyncio.get_running_loop())
         self._enqueue(sequence)
@@ -101,7 +102,7 @@ class Batcher:
             sequence.cancelled = True
 
     def close(self) -> None:
-        """End the worker after its step; jobs in flight get a RuntimeError. Idempotent."""
+        """End the worker after its step; jobs in flight get a ModelError. Idempotent."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -109,7 +110,7 @@ class Batcher:
     def _enqueue(self, sequence: _Sequence) -> None:
         with self._changed:
             if self._closed:
-                raise RuntimeError("the built-in model was closed")
+                raise _ended()
             self._waiting.append(sequence)
             if self._worker is None:
                 self._worker = threading.Thread(target=self._work, name="proveout-tiny", daemon=True)
@@ -120,20 +121,18 @@ class Batcher:
 
     def _work(self) -> None:
         limit_threads()
-        problem = RuntimeError("the built-in model was closed")
+        problem: Exception | None = None
         try:
             cache = Cache(self._engine.config, self._slots)
             while self._wait_for_work():
                 self._step(cache)
         except Exception as error:
-            problem = RuntimeError(f"the built-in model's worker ended: {error!r}")
-            problem.__cause__ = error
-            raise
+            problem = error
         finally:
             with self._changed:
                 self._closed = True
                 left = [*self._running, *self._waiting]
-            _deliver([(sequence, problem) for sequence in left])
+            _deliver([(sequence, _ended(problem)) for sequence in left])
 
     def _wait_for_work(self) -> bool:
         with self._changed:
@@ -200,6 +199,15 @@ class Batcher:
             if last is not sequence:
                 self._running[slot] = last
                 cache.move(len(self._running), slot, last.length)
+
+
+def _ended(cause: Exception | None = None) -> ModelError:
+    """Why no more tokens come: the batcher was closed, or its engine failed."""
+    if cause is None:
+        return ModelError("the built-in model was closed", kind="cut", status=503)
+    error = ModelError(f"the built-in model failed: {cause!r}", kind="cut", status=500)
+    error.__cause__ = cause
+    return error
 
 
 def _grouped(sequences: list[_Sequence], key: Callable[[_Sequence], int]) -> list[list[_Sequence]]:

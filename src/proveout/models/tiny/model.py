@@ -49,6 +49,7 @@ class TinyModel:
 
         Raises:
             Refused: a parameter or a message can't be taken; a ModelError of kind `bad_request` that names the field.
+            ModelError: the model was closed (`cut`).
         """
         started = time.perf_counter()
         wanted = read_parameters(request.parameters)
@@ -83,9 +84,8 @@ class TinyModel:
         self._batcher.close()
 
     def _seed(self, request: Request) -> str:
-        """The same for the same draw only."""
-        asked = [[message.role, message.content] for message in request.messages]
-        return json.dumps([self.build, request.repeat, dict(request.parameters), asked], sort_keys=True, default=str)
+        """The same for the same draw only; the prompt is added when drawing."""
+        return json.dumps([self.build, request.repeat, dict(request.parameters)], sort_keys=True, default=str)
 
 
 @lru_cache(maxsize=1)

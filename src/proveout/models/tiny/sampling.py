@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +37,18 @@ class Chosen:
 
 @dataclass(slots=True)
 class Sampler:
-    """One answer's sampling and its own stream of random numbers, so that its draws don't depend on its neighbours'."""
+    """One answer's sampling and its own stream of random numbers, so that its draws don't depend on its neighbours'.
+
+    A seed gives different numbers to different prompts: were they shared, all examples of a dataset would err together.
+    """
 
     sampling: Sampling
+    prompt: InitVar[Sequence[int]] = ()
     source: random.Random = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.source = random.Random(self.sampling.seed)  # noqa: S311
+    def __post_init__(self, prompt: Sequence[int]) -> None:
+        seed = self.sampling.seed
+        self.source = random.Random(None if seed is None else f"{seed} {list(prompt)}")  # noqa: S311
 
 
 def choose(logits: Tensor, samplers: Sequence[Sampler]) -> list[Chosen]:

@@ -66,7 +66,9 @@ _KEYWORD_FRAMES = (
     "well, {0}",
 )
 
-_MIXED_SHARE = 0.2
+MIXED_SHARE = 0.2
+"""Share of the tickets that ask for a second thing."""
+
 _URGENT_SHARE = 0.2
 _TYPO_RATE = 0.012
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
@@ -135,13 +137,13 @@ def phrasings(*groups: Group) -> tuple[Phrasing, ...]:
 _TRAINED = phrasings("trained")
 
 
-def write_ticket(phrasing: Phrasing, source: random.Random) -> Ticket:
+def write_ticket(phrasing: Phrasing, source: random.Random, *, mixed: float = MIXED_SHARE) -> Ticket:
     """One ticket in this phrasing: with a greeting, a closing, a second request, typos and punctuation as they come."""
     parts = [_filled(phrasing, source)]
     if source.random() < 0.4:
         parts.insert(0, source.choice(_GREETINGS))
     second = None
-    if source.random() < _MIXED_SHARE:
+    if source.random() < mixed:
         other = source.choice([one for one in _TRAINED if one.intent != phrasing.intent])
         second = other.intent
         parts += [source.choice(_JOINTS), _filled(other, source)]
@@ -160,20 +162,20 @@ def write_ticket(phrasing: Phrasing, source: random.Random) -> Ticket:
     return Ticket(message, phrasing, second, urgent, typo)
 
 
-def endless(source: random.Random, *groups: Group) -> Iterator[Ticket]:
+def endless(source: random.Random, *groups: Group, mixed: float = MIXED_SHARE) -> Iterator[Ticket]:
     """Tickets without end, every intent equally often, in phrasings of these groups (of all groups, without any)."""
     by_intent: dict[str, list[Phrasing]] = {intent: [] for intent in INTENTS}
     for phrasing in phrasings(*groups):
         by_intent[phrasing.intent].append(phrasing)
     while True:
-        yield write_ticket(source.choice(by_intent[source.choice(INTENTS)]), source)
+        yield write_ticket(source.choice(by_intent[source.choice(INTENTS)]), source, mixed=mixed)
 
 
-def keyword_ticket(source: random.Random) -> Ticket:
+def keyword_ticket(source: random.Random, *, mixed: float = MIXED_SHARE) -> Ticket:
     """A ticket of mere keywords, which teaches words rather than phrasings. For training only: golden data has none."""
     intent = source.choice(INTENTS)
     text = source.choice(_KEYWORD_FRAMES).format(*source.sample(KEYWORDS[intent], 2))
-    return write_ticket(Phrasing(intent, text, "trained", f"{intent}-keywords"), source)
+    return write_ticket(Phrasing(intent, text, "trained", f"{intent}-keywords"), source, mixed=mixed)
 
 
 def golden(n: int, seed: int, *, per_cluster: int = 2, priority: bool = False) -> list[dict[str, Any]]:

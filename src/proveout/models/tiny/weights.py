@@ -25,7 +25,7 @@ BUILDS: tuple[Build, ...] = get_args(Build)
 
 FILES = Path(__file__).parent / "files"
 TOKENIZER = FILES / "tokenizer.json"
-GROUP = 32
+GROUP = 16
 """Neighbouring weights of one row that share a scale."""
 
 Tensor = NDArray[np.float32]
@@ -130,7 +130,7 @@ def quantised(tensor: NDArray[Any], bits: int) -> tuple[NDArray[np.int8], NDArra
 
 def restored(integers: NDArray[np.int8], scales: NDArray[np.float16]) -> Tensor:
     """The weights that quantised integers stand for."""
-    groups = integers.reshape(integers.shape[0], -1, GROUP).astype(np.float32)
+    groups = integers.reshape(*scales.shape, -1).astype(np.float32)
     return (groups * scales.astype(np.float32)[..., None]).reshape(integers.shape)
 
 
