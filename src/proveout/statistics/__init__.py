@@ -1,0 +1,96 @@
+"""Pure statistics: numbers in, figures with their uncertainty out. Knows no other room of Proveout."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from proveout.statistics._base import Estimate, PairedTest
+
+if TYPE_CHECKING:
+    from proveout.statistics.agreement import (
+        cohen_kappa,
+        krippendorff_alpha,
+        pairwise_agreement,
+        pass_all,
+        semantic_entropy,
+        total_agreement,
+    )
+    from proveout.statistics.intervals import mean_interval, proportion_interval
+    from proveout.statistics.multiplicity import holm, online_level
+    from proveout.statistics.paired import cluster_means, paired_test
+    from proveout.statistics.power import (
+        clusters_needed,
+        fewest_clusters,
+        minimal_detectable_difference,
+        power_of_binary,
+        power_of_test,
+        sd_from_discordance,
+        sd_from_runs,
+    )
+    from proveout.statistics.prediction_powered import (
+        JudgeAccuracy,
+        judge_accuracy,
+        prediction_powered_mean,
+        prediction_powered_test,
+    )
+
+_HOMES = {
+    "agreement": (
+        "cohen_kappa",
+        "krippendorff_alpha",
+        "pairwise_agreement",
+        "pass_all",
+        "semantic_entropy",
+        "total_agreement",
+    ),
+    "intervals": ("mean_interval", "proportion_interval"),
+    "multiplicity": ("holm", "online_level"),
+    "paired": ("cluster_means", "paired_test"),
+    "power": (
+        "clusters_needed",
+        "fewest_clusters",
+        "minimal_detectable_difference",
+        "power_of_binary",
+        "power_of_test",
+        "sd_from_discordance",
+        "sd_from_runs",
+    ),
+    "prediction_powered": ("JudgeAccuracy", "judge_accuracy", "prediction_powered_mean", "prediction_powered_test"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Estimate",
+    "JudgeAccuracy",
+    "PairedTest",
+    "cluster_means",
+    "clusters_needed",
+    "cohen_kappa",
+    "fewest_clusters",
+    "holm",
+    "judge_accuracy",
+    "krippendorff_alpha",
+    "mean_interval",
+    "minimal_detectable_difference",
+    "online_level",
+    "paired_test",
+    "pairwise_agreement",
+    "pass_all",
+    "power_of_binary",
+    "power_of_test",
+    "prediction_powered_mean",
+    "prediction_powered_test",
+    "proportion_interval",
+    "sd_from_discordance",
+    "sd_from_runs",
+    "semantic_entropy",
+    "total_agreement",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """numpy is loaded by what needs it, not by the commands that only read files."""
+    if name in _HOME_OF:
+        return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,8 +22,9 @@ class Estimate:
 class PairedTest:
     """A one-sided test of `difference > -margin`, on `difference = challenger - champion` per cluster.
 
-    `p_value` tests the null `difference <= -margin`. `p_worse` tests the opposite null, `difference >= -margin` (small: shown to be worse
-    than the margin). `sd` is the standard deviation of the paired cluster differences; `method` is a phrase for the scorecard.
+    `p_value` tests the null `difference <= -margin`. `p_worse` tests the opposite null, `difference >= -margin`
+    (small: shown to be worse than the margin). `sd` is the standard deviation of the paired cluster differences;
+    `method` is a phrase for the scorecard.
     """
 
     difference: Estimate

@@ -1,0 +1,191 @@
+"""Prediction-powered inference: a few human labels, stretched by many cheap predictions whose bias they correct.
+
+The predictions may be a judge's scores or labels given by a model. However bad they are, the answer stays right; the
+better they are, the shorter the interval (Angelopoulos et al. 2023, "Prediction-powered inference"; "PPI++", arXiv
+2311.01453, for the power tuning).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from proveout.statistics._base import Estimate, PairedTest
+from proveout.statistics._checking import finite_values
+from proveout.statistics.distributions import Floats, student_critical, student_sf
+from proveout.statistics.intervals import proportion_interval
+from proveout.statistics.mean_limits import RareLosses, StudentMean, level_at, levels_of, usual_value
+
+ALPHA = 0.05
+"""Two-sided error of the interval of a test."""
+
+
+def prediction_powered_mean(
+    labelled: ArrayLike,
+    predicted: ArrayLike,
+    unlabelled: ArrayLike,
+    *,
+    power_tuning: bool = True,
+    alpha: float = 0.05,
+) -> Estimate:
+    """The mean of human labels, estimated from labels and predictions.
+
+    Args:
+        labelled: people's labels, one per cluster, shape (n,).
+        predicted: the predictions for the same clusters, shape (n,).
+        unlabelled: the predictions for clusters without a label, shape (N,).
+        power_tuning: weigh the predictions by what they are worth (PPI++), so that bad ones cannot widen the
+            interval; False weighs them 1.
+        alpha: two-sided error.
+
+    Returns:
+        The estimate with its interval by Student's t; n counts the labels. NaN limits with fewer than two labels or
+        predictions.
+
+    Raises:
+        ValueError: lengths differ, or a value is NaN or infinite.
+    """
+    powered = _powered(labelled, predicted, unlabelled, power_tuning)
+    if powered is None:
+        return _too_few(labelled)
+    half = student_critical(alpha / 2, len(powered.rectifier) - 1) * powered.error
+    return Estimate(powered.value, powered.value - half, powered.value + half, len(powered.rectifier))
+
+
+def prediction_powered_test(
+    labelled: ArrayLike,
+    predicted: ArrayLike,
+    unlabelled: ArrayLike,
+    *,
+    margin: float = 0.0,
+    higher_is_better: bool = True,
+) -> PairedTest:
+    """The paired test of challenger against champion, from human-labelled and predicted differences of clusters.
+
+    Its limits allow for skewness and for rare losses among the labelled clusters, as those of `paired_test` do.
+
+    Args:
+        labelled: people's challenger - champion per cluster, shape (n,).
+        predicted: the predicted difference of the same clusters, shape (n,).
+        unlabelled: predicted differences of clusters that nobody labelled, shape (N,).
+        margin: how much worse the challenger may be, >= 0.
+        higher_is_better: False where less is better.
+
+    Returns:
+        The test; n counts the labelled clusters, and `sd` is the standard error times the root of n, to plan further
+        labelling with. NaN with fewer than two labelled or unlabelled clusters.
+
+    Raises:
+        ValueError: lengths differ, a value is NaN or infinite, or the margin is negative.
+    """
+    if not margin >= 0 or math.isinf(margin):
+        raise ValueError(f"margin is {margin}; it must be 0 or more, in the unit of the scores")
+    sign = 1.0 if higher_is_better else -1.0
+    arrays = [sign * np.asarray(values, dtype=float) for values in (labelled, predicted, unlabelled)]
+    better = _powered(arrays[0], arrays[1], arrays[2], True)
+    if better is None:
+        return PairedTest(_too_few(labelled), margin, math.nan, math.nan, math.nan, "too few labelled clusters")
+    worse = better.mirrored()
+    low, high = better.lower(ALPHA / 2), -worse.lower(ALPHA / 2)
+    if not higher_is_better:
+        low, high = -high, -low
+    size = len(better.rectifier)
+    method = f"prediction-powered, {size:,} labelled clusters and {len(better.extra):,} predicted ones"
+    difference = Estimate(sign * better.value, low, high, size)
+    return PairedTest(
+        difference, margin, better.p_value(-margin), worse.p_value(margin), better.error * math.sqrt(size), method
+    )
+
+
+@dataclass(frozen=True)
+class _Powered:
+    """The mean of `rectifier` (label less weighted prediction, on labelled clusters) plus that of `extra` (weighted
+    predictions of others)."""
+
+    rectifier: Floats
+    extra: Floats
+    reach: float
+
+    @property
+    def value(self) -> float:
+        return float(self.rectifier.mean()) + float(self.extra.mean())
+
+    @cached_property
+    def error(self) -> float:
+        return math.hypot(StudentMean(self.rectifier).error, StudentMean(self.extra).error)
+
+    def mirrored(self) -> _Powered:
+        return _Powered(-self.rectifier, -self.extra, self.reach)
+
+    def lower(self, alpha: float) -> float:
+        critical = student_critical(alpha, len(self.rectifier) - 1)
+        return float(self._combined(min(limits.lower(alpha) for limits in self._limits), critical))
+
+    def p_value(self, theta: float) -> float:
+        """The level whose lower limit is `theta`; above one half Student's p-value."""
+        levels, criticals = levels_of(len(self.rectifier))
+        shortest = np.min([limits.lower_at(criticals) for limits in self._limits], axis=0)
+        level = level_at(theta, levels, self._combined(shortest, criticals))
+        if level < levels[-1] or self.error == 0:
+            return level
+        return max(level, float(student_sf((self.value - theta) / self.error, len(self.rectifier) - 1)))
+
+    def _combined(self, rectifier_limits: float | Floats, criticals: float | Floats) -> Floats:
+        shortfalls = float(self.rectifier.mean()) - rectifier_limits
+        return self.value - np.hypot(shortfalls, criticals * StudentMean(self.extra).error)
+
+    @cached_property
+    def _limits(self) -> tuple[StudentMean | RareLosses, ...]:
+        usual = usual_value(self.rectifier)
+        student = StudentMean(self.rectifier)
+        return (student,) if usual is None else (student, RareLosses(self.rectifier, usual, self.reach))
+
+
+def _powered(labelled: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike, tuned: bool) -> _Powered | None:
+    y, f = finite_values(labelled, "labelled"), finite_values(predicted, "predicted")
+    extra = finite_values(unlabelled, "unlabelled")
+    if y.shape != f.shape:
+        raise ValueError(f"{len(y)} labels and {len(f)} predictions for them; give one of each per cluster")
+    if len(y) < 2 or len(extra) < 2:
+        return None
+    weight = _weight(y, f, extra) if tuned else 1.0
+    reach = max(1.0, float(np.abs(np.concatenate([y, f, extra])).max()))
+    return _Powered(y - weight * f, weight * extra, reach)
+
+
+def _weight(y: Floats, f: Floats, extra: Floats) -> float:
+    """The weight of the predictions that makes the variance smallest (PPI++, proposition 2), within 0 and 1."""
+    spread = float(np.var(np.concatenate([f, extra]), ddof=1)) * (1 + len(y) / len(extra))
+    return min(1.0, max(0.0, float(np.cov(y, f)[0, 1]) / spread)) if spread > 0 else 0.0
+
+
+def _too_few(labelled: ArrayLike) -> Estimate:
+    size = len(finite_values(labelled, "labelled"))
+    return Estimate(math.nan, math.nan, math.nan, size)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeAccuracy:
+    """A judge's verdicts against people's: the share of good answers that it finds good, and of bad ones that it
+    finds bad."""
+
+    sensitivity: Estimate
+    specificity: Estimate
+
+
+def judge_accuracy(people: Sequence[bool], judge: Sequence[bool]) -> JudgeAccuracy:
+    """Compare a judge's verdicts with people's on the same answers, with Clopper and Pearson's intervals.
+
+    Raises:
+        ValueError: they judged different numbers of answers.
+    """
+    if len(people) != len(judge):
+        raise ValueError(f"people judged {len(people)} answers and the judge {len(judge)}; give the same answers")
+    good = [found for person, found in zip(people, judge, strict=True) if person]
+    bad = [not found for person, found in zip(people, judge, strict=True) if not person]
+    return JudgeAccuracy(proportion_interval(sum(good), len(good)), proportion_interval(sum(bad), len(bad)))
