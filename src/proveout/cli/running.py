@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from proveout.cli.exits import BadInput, INTERRUPTED, leave, quietly_closed
 
 if TYPE_CHECKING:
+    from proveout.evaluation import Tally
     from proveout.gates import Comparison, Prepared, RunOptions, Scorecard
     from proveout.project import Project, Service, Variant
     from proveout.storage import Store
@@ -48,6 +49,11 @@ class Outputs:
 
 def run_change(directory: Path, name: str, *, stage: str, plan_only: bool, flags: Flags, outputs: Outputs) -> None:
     """`proveout run CHANGE`."""
+    _prove(declared(directory, name, stage), plan_only, flags, outputs)
+
+
+def declared(directory: Path, name: str, stage: str) -> Comparison:
+    """The comparison that a change file declares."""
     from proveout.gates import Comparison
 
     if stage not in ("dev", "staging"):
@@ -57,7 +63,7 @@ def run_change(directory: Path, name: str, *, stage: str, plan_only: bool, flags
         service, change = project.change(name)
     except LookupError as error:
         raise BadInput(str(error)) from None
-    comparison = Comparison(
+    return Comparison(
         project=project,
         service=service,
         champion=_champion(project, service, stage),
@@ -67,7 +73,6 @@ def run_change(directory: Path, name: str, *, stage: str, plan_only: bool, flags
         hypothesis=change.hypothesis,
         stage=stage,
     )
-    _prove(comparison, plan_only, flags, outputs)
 
 
 def compare(
@@ -138,14 +143,20 @@ def report(directory: Path, run_id: str, outputs: Outputs) -> None:
 
 
 def _prove(comparison: Comparison, plan_only: bool, flags: Flags, outputs: Outputs) -> None:
+    scorecard = proved(comparison, flags, plan_only=plan_only)
+    show(scorecard, outputs)
+    sys.exit(scorecard.exit_code)
+
+
+def proved(comparison: Comparison, flags: Flags, *, plan_only: bool = False) -> Scorecard:
+    """Show the plan, run it with progress, and hand back the scorecard."""
     from proveout.gates import UnknownGate, prepare, prove
     from proveout.reports import plan_in_words, progress_display
 
     project = comparison.project
-    options = options_of(project, flags)
     with store_of(project) as store:
         try:
-            prepared = prepare(comparison, options, store)
+            prepared = prepare(comparison, options_of(project, flags), store)
         except UnknownGate as error:
             raise BadInput(str(error)) from None
         print(plan_in_words(prepared.plan), file=sys.stderr)
@@ -155,12 +166,10 @@ def _prove(comparison: Comparison, plan_only: bool, flags: Flags, outputs: Outpu
         _ask(prepared, flags)
         with progress_display(prepared.plan) as progress:
 
-            def on_progress(tally: Any) -> None:
+            def on_progress(tally: Tally) -> None:
                 progress.update(done=tally.done, cached=tally.cached, failed=tally.failed, cost_usd=tally.known_cost)
 
-            scorecard = run_async(prove(prepared, store, on_progress))
-    show(scorecard, outputs)
-    sys.exit(scorecard.exit_code)
+            return run_async(prove(prepared, store, on_progress))
 
 
 def _ask(prepared: Prepared, flags: Flags) -> None:

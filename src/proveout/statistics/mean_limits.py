@@ -125,7 +125,7 @@ class SignFlips:
 def _subset_means(values: Floats, seed: int) -> Floats:
     size = len(values)
     if size <= EXACT_FLIPS:
-        subsets = (np.arange(1, 2**size)[:, None] >> np.arange(size)) % 2 == 1
+        subsets = (np.arange(1, 1 << size)[:, None] >> np.arange(size)) % 2 == 1
     else:
         subsets = np.random.default_rng(seed).random((RANDOM_FLIPS, size)) < 0.5
         subsets = subsets[subsets.any(axis=1)]

@@ -160,7 +160,8 @@ def _log_factorials(largest: int) -> Floats:
 
 def _times_log(counts: Counts, rate: float) -> Floats:
     """counts * log(rate), with 0 * log(0) = 0."""
-    return counts * math.log(rate) if rate > 0 else np.where(counts > 0, -np.inf, 0.0)
+    impossible = np.where(counts > 0, -np.inf, 0.0)
+    return counts.astype(np.float64) * math.log(rate) if rate > 0 else impossible
 
 
 def log_chances(win_rate: float, loss_rate: float, examples: int) -> tuple[Counts, Counts, Floats]:

@@ -1,0 +1,144 @@
+"""The rows of a file with their lines: JSON objects or CSV records. What can't be read is named by line, and reading goes on."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Sequence
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+Row = dict[str, Any]
+
+LONGEST_LINE = 32 * 2**20
+_decode = msgspec.json.Decoder().decode
+
+
+class Report(Protocol):
+    """Takes note of one problem."""
+
+    def add(self, line: int | None, field: str, what: str, instead: str, column: int | None = None) -> None: ...
+
+
+def json_rows(path: Path, report: Report) -> Iterator[tuple[int, Row]]:
+    """The objects of a JSONL file, each with its line. Blank lines, a byte order mark and Windows line ends are fine."""
+    with path.open("rb") as file:
+        for number, line in _lines(file, report):
+            if number == 1:
+                if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+                    report.add(1, "", "it is UTF-16", "Save the file as UTF-8.")
+                    return
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            if line.isspace() or not line:
+                continue
+            if line.strip() == b"[" or (number == 1 and line.startswith(b"[")):
+                report.add(number, "", "the file is one JSON list", "Write one object a line, without brackets around them.")
+                return
+            row = _object(line, number, report)
+            if row is not None:
+                yield number, row
+
+
+def _lines(file: BufferedReader, report: Report) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    while line := file.readline(LONGEST_LINE):
+        number += 1
+        if len(line) < LONGEST_LINE or line.endswith(b"\n"):
+            yield number, line
+            continue
+        report.add(number, "", f"the line is longer than {LONGEST_LINE >> 20} MB", "Split it, or keep large inputs elsewhere.")
+        while line and not line.endswith(b"\n"):
+            line = file.readline(LONGEST_LINE)
+
+
+def _object(line: bytes, number: int, report: Report) -> Row | None:
+    try:
+        row = _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        _report_broken(line, number, error, report)
+        return None
+    if type(row) is dict:
+        return row
+    report.add(number, "", "the line is no JSON object", 'Write {"input": ..., "expected": ...}.')
+    return None
+
+
+def _report_broken(line: bytes, number: int, error: Exception, report: Report) -> None:
+    if b"\0" in line:
+        report.add(number, "", "there is a NUL byte", "Save the file as UTF-8 text.", line.index(b"\0") + 1)
+        return
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as bad:
+        report.add(number, "", "it is not UTF-8", "Save the file as UTF-8.", len(line[: bad.start].decode()) + 1)
+        return
+    place = re.search(r"\(byte (\d+)\)", str(error))
+    column = len(line[: int(place[1])].decode(errors="ignore")) + 1 if place else None
+    cause = str(error).removeprefix("JSON is malformed: ").partition(" (byte")[0]
+    ends_early = "truncated" in cause and text.lstrip().startswith("{")
+    instead = "Write each object whole on one line." if ends_early else "Mend the JSON of this line."
+    report.add(number, "", f"it is no JSON ({cause[:1].lower()}{cause[1:]})", instead, column)
+
+
+def csv_rows(path: Path, report: Report, arrange: Callable[[Sequence[str]], bool]) -> Iterator[tuple[int, Row]]:
+    """The records of a CSV file as dictionaries, each with its first line. `arrange` is shown the header and may refuse it."""
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        records = _records(csv.reader(file, strict=True), report)
+        _, header = next(records, (1, None))
+        if header is None:
+            return
+        header = [name.strip() for name in header]
+        for name in sorted({name for name in header if name and header.count(name) > 1}):
+            report.add(1, name, "two columns have this name", "Rename one of them.")
+        if not arrange(header):
+            return
+        for line, record in records:
+            if len(record) == len(header):
+                yield line, dict(zip(header, record, strict=True))
+                continue
+            what = f"the row has {len(record)} columns, the header {len(header)}"
+            report.add(line, "", what, "Put quotes around values with commas, and write all columns.")
+
+
+def _records(reader: Any, report: Report) -> Iterator[tuple[int, list[str]]]:
+    """Non-blank records with the line that each begins on."""
+    while True:
+        line = reader.line_num + 1
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            _report_quotes(line, error, report)
+            continue
+        if not record:
+            continue
+        text = "".join(record)
+        if not text.isascii() and not _is_unicode(text):
+            report.add(line, "", "it is not UTF-8", "Save the file as UTF-8.")
+        elif "\0" in text:
+            report.add(line, "", "there is a NUL byte", "Save the file as UTF-8 text.")
+        else:
+            yield line, record
+
+
+def _report_quotes(line: int, error: csv.Error, report: Report) -> None:
+    if "unexpected end" in str(error):
+        report.add(line, "", "a quote opened in this row is never closed", 'Close it; a quote inside a value is written "".')
+    elif "field limit" in str(error):
+        report.add(line, "", f"a value is longer than {LONGEST_LINE >> 20} MB", "Look for a quote that is never closed.")
+    else:
+        report.add(line, "", f"the quotes are wrong ({error})", 'A quote inside a quoted value is written "".')
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether no byte had to be smuggled in by `surrogateescape`."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,110 @@
+"""Verdicts are pure: from a finding and a level to pass, fail, inconclusive or error."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proveout.gates._base import NOTHING, Finding
+from proveout.gates.scorecard import GateResult, decide
+from proveout.gates.verdicts import examples_needed, holm_levels, judge
+from proveout.statistics import Estimate, PairedTest, paired_test
+
+
+def finding(champion, challenger, *, claim="holds", margin=0.02, **more) -> Finding:
+    champion, challenger = np.asarray(champion, float), np.asarray(challenger, float)
+    test = paired_test(champion, challenger, margin=0.0 if claim == "improves" else margin)
+    estimates = [Estimate(float(arm.mean()), math.nan, math.nan, len(arm)) for arm in (champion, challenger)]
+    return Finding("accuracy", "exact_match", claim, margin, True, *estimates, test, **more)
+
+
+def scores(right: int, wrong: int) -> list[float]:
+    return [1.0] * right + [0.0] * wrong
+
+
+def test_a_clear_improvement_passes_its_claim():
+    result = judge(finding(scores(300, 700), scores(500, 500), claim="improves"), alpha=0.025)
+    assert result.verdict == "pass"
+    assert result.alpha == 0.025
+    assert result.needs.examples == 0
+
+
+def test_a_clear_loss_fails_to_hold():
+    assert judge(finding(scores(500, 500), scores(300, 700))).verdict == "fail"
+
+
+def test_a_clear_loss_fails_a_claim():
+    assert judge(finding(scores(500, 500), scores(300, 700), claim="improves")).verdict == "fail"
+
+
+def test_equal_variants_never_pass_a_claim():
+    assert judge(finding(scores(500, 500), scores(500, 500), claim="improves")).verdict != "pass"
+
+
+def test_too_few_examples_are_inconclusive_and_say_how_many_would_do():
+    rng = np.random.default_rng(1)
+    champion = (rng.random(60) < 0.7).astype(float)
+    challenger = (rng.random(60) < 0.75).astype(float)
+    result = judge(finding(champion, challenger))
+    assert result.verdict == "inconclusive"
+    assert result.needs.examples > 60
+    assert f"{result.needs.examples:,}" in result.reason
+
+
+def test_what_could_not_be_measured_is_an_error_and_never_a_pass():
+    result = judge(Finding("accuracy", "m", "holds", 0.02, True, NOTHING, NOTHING, None, problem="12 % of calls failed"))
+    assert result.verdict == "error"
+    assert "12 % of calls failed" in result.reason
+    assert result.champion.value is None
+
+
+def test_a_blocked_pass_is_inconclusive():
+    result = judge(finding(scores(300, 700), scores(500, 500), claim="improves", blocked="the judge is not calibrated"))
+    assert result.verdict == "inconclusive"
+    assert "not calibrated" in result.reason
+
+
+def test_a_pass_must_survive_failed_calls_held_against_the_challenger():
+    better = finding(scores(400, 600), scores(450, 550), claim="improves")
+    worse = finding(scores(450, 550), scores(400, 600), claim="improves")
+    spoiled = Finding(**{name: getattr(better, name) for name in better.__slots__} | {"pessimistic": worse.test})
+    assert judge(better).verdict == "pass"
+    assert judge(spoiled).verdict == "inconclusive"
+
+
+def test_what_must_hold_is_tested_at_five_percent_whatever_the_ledger_gives_claims():
+    assert judge(finding(scores(500, 500), scores(500, 500)), alpha=0.001).alpha == 0.05
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.001, 0.2))
+def test_holm_levels_never_exceed_alpha_and_grow_with_the_p_value(p_values, alpha):
+    placeholder = Finding("accuracy", "m", "improves", 0.0, True, NOTHING, NOTHING, None)
+    levels = holm_levels([(placeholder, p) for p in p_values], alpha)
+    assert all(0 < level <= alpha for level in levels)
+    assert min(levels) >= alpha / len(p_values) - 1e-12
+    ordered = [level for _, level in sorted(zip(p_values, levels, strict=True))]
+    assert ordered == sorted(ordered) or len(set(p_values)) < len(p_values)
+
+
+def test_no_number_of_examples_would_decide_when_nothing_differs():
+    test = PairedTest(Estimate(0.0, 0.0, 0.0, 100), 0.0, 1.0, 1.0, 0.0, "paired t")
+    nothing = Finding("accuracy", "m", "improves", 0.0, True, NOTHING, NOTHING, test)
+    assert examples_needed(nothing, test, 0.05) == 0
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "decision"),
+    [
+        (["pass", "pass"], "pass"),
+        (["pass", "inconclusive"], "inconclusive"),
+        (["inconclusive", "error"], "error"),
+        (["error", "fail", "pass"], "fail"),
+        ([], "error"),
+    ],
+)
+def test_the_decision_is_the_worst_of_the_verdicts(verdicts, decision):
+    passing = judge(finding(scores(300, 700), scores(500, 500)))
+    gates = [GateResult(**{f: getattr(passing, f) for f in passing.__struct_fields__} | {"verdict": v}) for v in verdicts]
+    assert decide(tuple(gates)) == decision
