@@ -54,7 +54,9 @@ def test_too_few_examples_are_inconclusive_and_say_how_many_would_do():
 
 
 def test_what_could_not_be_measured_is_an_error_and_never_a_pass():
-    result = judge(Finding("accuracy", "m", "holds", 0.02, True, NOTHING, NOTHING, None, problem="12 % of calls failed"))
+    result = judge(
+        Finding("accuracy", "m", "holds", 0.02, True, NOTHING, NOTHING, None, problem="12 % of calls failed")
+    )
     assert result.verdict == "error"
     assert "12 % of calls failed" in result.reason
     assert result.champion.value is None
@@ -106,5 +108,7 @@ def test_no_number_of_examples_would_decide_when_nothing_differs():
 )
 def test_the_decision_is_the_worst_of_the_verdicts(verdicts, decision):
     passing = judge(finding(scores(300, 700), scores(500, 500)))
-    gates = [GateResult(**{f: getattr(passing, f) for f in passing.__struct_fields__} | {"verdict": v}) for v in verdicts]
+    gates = [
+        GateResult(**{f: getattr(passing, f) for f in passing.__struct_fields__} | {"verdict": v}) for v in verdicts
+    ]
     assert decide(tuple(gates)) == decision

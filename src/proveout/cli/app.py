@@ -18,16 +18,22 @@ app = typer.Typer(
 tiny = typer.Typer(help="The built-in toy model.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(tiny, name="tiny")
 
-ProjectDir = Annotated[Path, typer.Option("--project", "-C", metavar="DIR", help="Project folder; default: here and upward.")]
+ProjectDir = Annotated[
+    Path, typer.Option("--project", "-C", metavar="DIR", help="Project folder; default: here and upward.")
+]
 Concurrency = Annotated[int | None, typer.Option("--concurrency", min=1, metavar="N", help="Calls in flight at once.")]
 Repeats = Annotated[int | None, typer.Option("--repeats", min=1, metavar="N", help="Ask every example N times.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Use about N examples, whole clusters.")]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of every random choice.")]
 MaxCost = Annotated[float | None, typer.Option("--max-cost", min=0, metavar="USD", help="Never spend more than this.")]
-MaxCalls = Annotated[int | None, typer.Option("--max-calls", min=0, metavar="N", help="Never make more calls than this.")]
+MaxCalls = Annotated[
+    int | None, typer.Option("--max-calls", min=0, metavar="N", help="Never make more calls than this.")
+]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Pay for every call again; don't reuse finished ones.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before spending.")]
-Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for the terminal.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for the terminal.")
+]
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one self-contained HTML page.")]
 Markdown = Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write Markdown for a pull request.")]
 Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for a CI system.")]
@@ -67,7 +73,9 @@ def init(
 
 @app.command()
 def demo(
-    directory: Annotated[Path | None, typer.Option("--project", "-C", metavar="DIR", help="Keep the project here.")] = None,
+    directory: Annotated[
+        Path | None, typer.Option("--project", "-C", metavar="DIR", help="Keep the project here.")
+    ] = None,
 ) -> None:
     """Run the example's changes on the built-in model, and say where to look next."""
     from proveout.cli import scaffold
@@ -122,7 +130,9 @@ def compare(
     champion: Annotated[str, typer.Argument(metavar="A", help="The variant that is compared with.")],
     challenger: Annotated[str, typer.Argument(metavar="B", help="The variant that is judged.")],
     project: ProjectDir = Path("."),
-    improves: Annotated[str, typer.Option("--improves", metavar="A,B", help="Objectives that B claims to improve.")] = "",
+    improves: Annotated[
+        str, typer.Option("--improves", metavar="A,B", help="Objectives that B claims to improve.")
+    ] = "",
     gates: Gates = None,
     plan: PlanOnly = False,
     concurrency: Concurrency = None,
@@ -157,7 +167,9 @@ def compare(
 def selftest(
     service: Annotated[str, typer.Argument(metavar="SERVICE")],
     project: ProjectDir = Path("."),
-    comparisons: Annotated[int, typer.Option("--comparisons", min=100, metavar="N", help="How many A/A comparisons.")] = 2000,
+    comparisons: Annotated[
+        int, typer.Option("--comparisons", min=100, metavar="N", help="How many A/A comparisons.")
+    ] = 2000,
     concurrency: Concurrency = None,
     limit: Limit = None,
     seed: Seed = None,
@@ -196,8 +208,12 @@ def report(
 
 @app.command()
 def probe(
-    url: Annotated[str, typer.Argument(metavar="URL", help="An OpenAI-compatible base URL, such as http://127.0.0.1:8000/v1.")],
-    model: Annotated[str | None, typer.Option("--model", metavar="NAME", help="Model to ask; default: the first listed.")] = None,
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="An OpenAI-compatible base URL, such as http://127.0.0.1:8000/v1.")
+    ],
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="Model to ask; default: the first listed.")
+    ] = None,
     key: Annotated[str | None, typer.Option("--key", metavar="REF", help="env:NAME or file:PATH.")] = None,
     json: Json = None,
 ) -> None:
@@ -209,7 +225,9 @@ def probe(
 
 @app.command()
 def schema(
-    directory: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Write one JSON Schema per kind of file here.")] = None,
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Write one JSON Schema per kind of file here.")
+    ] = None,
 ) -> None:
     """Export the JSON Schemas of the declared files, for editors."""
     from proveout.cli import checking
@@ -226,5 +244,3 @@ def tiny_serve(
     from proveout.cli import serving
 
     serving.tiny(host, port)
-
-

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from proveout.cli.exits import BadInput, INTERRUPTED, leave, quietly_closed
+from proveout.cli.exits import INTERRUPTED, BadInput, leave, quietly_closed
 
 if TYPE_CHECKING:
     from proveout.evaluation import Tally
@@ -215,7 +215,10 @@ def run_async(work: Coroutine[Any, Any, Result]) -> Result:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(work)
     except KeyboardInterrupt:
-        leave("\nStopped. Finished calls are kept: the same command goes on from here without paying for them again.", INTERRUPTED)
+        leave(
+            "\nStopped. Finished calls are kept: the same command goes on from here without paying for them again.",
+            INTERRUPTED,
+        )
 
 
 def load(directory: Path) -> Project:
@@ -255,7 +258,9 @@ def service_named(project: Project, name: str) -> Service:
 
 def variant_named(service: Service, name: str) -> Variant:
     if name not in service.variants:
-        raise BadInput(f"service {service.name} has no variant {name!r}; known: {', '.join(service.variants) or 'none'}")
+        raise BadInput(
+            f"service {service.name} has no variant {name!r}; known: {', '.join(service.variants) or 'none'}"
+        )
     return service.variants[name]
 
 

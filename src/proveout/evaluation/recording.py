@@ -50,7 +50,11 @@ class OutcomeRecorder:
         example, attempt = finished.example, finished.attempt
         answer: Any = None
         if attempt is not None:
-            answer = {"text": attempt.text[:LONGEST_ANSWER], "answer": attempt.answer.value, "problem": attempt.answer.problem}
+            answer = {
+                "text": attempt.text[:LONGEST_ANSWER],
+                "answer": attempt.answer.value,
+                "problem": attempt.answer.problem,
+            }
         outcome = self._outcome(
             run=self._run,
             example=example.id if example.source == "golden" else f"{example.source}:{example.id}",

@@ -251,9 +251,7 @@ class _Evaluation:
                 characters=len(attempt.text),
             )
         variant = self.arms[call.arm].variant
-        finished = Finished(
-            call.example, call.arm, variant, call.repeat, generation, attempt, failure, tuple(scores)
-        )
+        finished = Finished(call.example, call.arm, variant, call.repeat, generation, attempt, failure, tuple(scores))
         for observer in self.observers:
             observer(finished)
         self._watch(failure)

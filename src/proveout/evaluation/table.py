@@ -110,7 +110,9 @@ class ScoreTable:
         """A hash of all scores and answers, the same in whatever order the calls finished."""
         import numpy as np
 
-        order = np.lexsort((np.asarray(self.repeat), np.asarray(self.arm), self._example_order()[np.asarray(self.example)]))
+        order = np.lexsort(
+            (np.asarray(self.repeat), np.asarray(self.arm), self._example_order()[np.asarray(self.example)])
+        )
         state = hashlib.blake2b(digest_size=16)
         for column in (self.arm, self.repeat, *self.scores, self.answer):
             state.update(np.ascontiguousarray(np.asarray(column)[order]).tobytes())
@@ -127,4 +129,6 @@ class ScoreTable:
 
 def text_key(text: str) -> int:
     """A signed 64-bit hash of a text, the same in every process."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
+    return int.from_bytes(
+        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True
+    )

@@ -44,7 +44,9 @@ class AccuracyGate:
         for arm, name in enumerate(("champion", "challenger")):
             share = failed_share(table, arm)
             if share > limit:
-                problem = f"{share:.1%} of the {name}'s calls failed, more than the {limit:.1%} that max_failures allows"
+                problem = (
+                    f"{share:.1%} of the {name}'s calls failed, more than the {limit:.1%} that max_failures allows"
+                )
                 return Findings((not_measured("accuracy", metric, spec, claim, problem),))
         finding, notices = self._finding(evidence, metric, spec, claim)
         return Findings((finding,), tuple(self._others(table, metric)), tuple(notices))
@@ -67,7 +69,9 @@ class AccuracyGate:
         if len(paired.names) < 2:
             problem = f"only {len(paired.names)} clusters of examples have a score from both variants"
             return not_measured("accuracy", metric, spec, claim, problem), notices
-        test = paired_test(paired.champion, paired.challenger, margin=margin, higher_is_better=higher, seed=evidence.seed)
+        test = paired_test(
+            paired.champion, paired.challenger, margin=margin, higher_is_better=higher, seed=evidence.seed
+        )
         stretched = None if trusted else self._stretched(table, metric, truth, margin, higher, notices)
         finding = Finding(
             objective="accuracy",
@@ -95,7 +99,9 @@ class AccuracyGate:
     ) -> PairedTest | None:
         """The prediction-powered test, where enough clusters have both a person's label and a predicted one, and more have only the latter."""
         labelled, predicted, extra = (
-            _judged_clusters(table, _means(table, metric), truth) if truth is not None else _silver_clusters(table, metric)
+            _judged_clusters(table, _means(table, metric), truth)
+            if truth is not None
+            else _silver_clusters(table, metric)
         )
         if extra is None or predicted is None or labelled is None:
             return None
@@ -137,7 +143,9 @@ def _blocked(calibrated: bool | None, trusted: bool, golden: bool, labelled: boo
     if calibrated and not labelled and not trusted:
         return "nobody has labelled answers of these two variants, so the judge's bias between them is unknown"
     if not golden and not trusted:
-        return "there are no golden examples, and AI-labelled ones alone may not pass (trust_silver: true would allow it)"
+        return (
+            "there are no golden examples, and AI-labelled ones alone may not pass (trust_silver: true would allow it)"
+        )
     return None
 
 
@@ -179,9 +187,7 @@ def _judged_clusters(
     )
 
 
-def _silver_clusters(
-    table: ScoreTable, metric: str
-) -> tuple[Values | None, Values | None, Values | None]:
+def _silver_clusters(table: ScoreTable, metric: str) -> tuple[Values | None, Values | None, Values | None]:
     """Differences by cluster: against people's labels, against silver ones for the same examples, and against silver ones alone."""
     silver, golden = from_source(table, "silver"), from_source(table, "golden")
     if not silver.any() or not golden.any():

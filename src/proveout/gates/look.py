@@ -55,7 +55,9 @@ def slices(table: ScoreTable, metric: str) -> tuple[Slice, ...]:
 
 def flips(collector: FlipCollector) -> tuple[Flip, ...]:
     """The kept flips, worse ones first: they are what a reviewer must see."""
-    return tuple(_flip(seen, "worse") for seen in collector.worse) + tuple(_flip(seen, "better") for seen in collector.better)
+    return tuple(_flip(seen, "worse") for seen in collector.worse) + tuple(
+        _flip(seen, "better") for seen in collector.better
+    )
 
 
 def _flip(seen: SeenFlip, direction: Any) -> Flip:
@@ -88,7 +90,9 @@ def histograms(table: ScoreTable, metric: str) -> tuple[Histogram, ...]:
         if len(np.unique(values[usable])) <= 2:
             continue
         edges = _edges(values[usable])
-        counts = [np.histogram(np.clip(values[usable & (arms == arm)], edges[0], edges[-1]), bins=edges)[0] for arm in (0, 1)]
+        counts = [
+            np.histogram(np.clip(values[usable & (arms == arm)], edges[0], edges[-1]), bins=edges)[0] for arm in (0, 1)
+        ]
         found.append(
             Histogram(
                 name=name,
@@ -114,7 +118,9 @@ def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _text(value: Any) -> str:
     if isinstance(value, dict) and len(value) == 1:
         value = next(iter(value.values()))
-    return value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
+    return (
+        value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
+    )
 
 
 def metric_for_display(metrics: Sequence[str], wanted: str | None) -> str:

@@ -45,7 +45,9 @@ def pair(table: ScoreTable, champion: Values, challenger: Values, keep: NDArray[
     wanted = np.ones(len(table.examples), dtype=bool) if keep is None else keep
     both = wanted & ~np.isnan(champion) & ~np.isnan(challenger)
     clusters = np.asarray(table.examples.clusters, dtype=object)[both]
-    names, codes = np.unique(clusters.astype(str), return_inverse=True) if both.any() else (np.array([]), np.array([], int))
+    names, codes = (
+        np.unique(clusters.astype(str), return_inverse=True) if both.any() else (np.array([]), np.array([], int))
+    )
     counts = np.bincount(codes, minlength=len(names))
     return Paired(
         champion=np.bincount(codes, weights=champion[both], minlength=len(names)) / np.maximum(counts, 1),

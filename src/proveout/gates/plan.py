@@ -49,7 +49,13 @@ class RunPlan:
 
 
 def detectable(
-    objective: Objective, metric: str, claim: Claim, margin: float, clusters: int, alpha: float, earlier: Scorecard | None
+    objective: Objective,
+    metric: str,
+    claim: Claim,
+    margin: float,
+    clusters: int,
+    alpha: float,
+    earlier: Scorecard | None,
 ) -> Detectable:
     """What `clusters` clusters can show for one gate, from the spread seen in an earlier run of this service, else an assumed one."""
     sd = spread(earlier, objective, metric)

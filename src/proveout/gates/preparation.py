@@ -25,7 +25,7 @@ from proveout.project import (
 )
 
 if TYPE_CHECKING:
-    from proveout.storage import Store
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,7 @@ class Data:
                 yield example
 
     def use(self) -> DatasetUse:
-        return DatasetUse(
-            kind=self.ref.kind, version=self.version, examples=self.examples, clusters=len(self.clusters)
-        )
+        return DatasetUse(kind=self.ref.kind, version=self.version, examples=self.examples, clusters=len(self.clusters))
 
 
 def look_at(ref: DatasetRef, inputs: Sequence[str], limit: int | None, seed: int) -> Data:

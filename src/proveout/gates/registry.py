@@ -16,7 +16,9 @@ class UnknownGate(LookupError):
     """A gate was asked for by a name that is no objective."""
 
 
-def wanted_objectives(declared: Collection[Objective], improves: Collection[Objective], only: Collection[str] | None) -> list[Objective]:
+def wanted_objectives(
+    declared: Collection[Objective], improves: Collection[Objective], only: Collection[str] | None
+) -> list[Objective]:
     """The objectives to judge, in a fixed order: all that the service declares or the change claims, or those of `only`.
 
     Raises:

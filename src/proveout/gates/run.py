@@ -28,8 +28,8 @@ from proveout.gates.look import flips, histograms, metric_for_display, slices
 from proveout.gates.plan import Detectable, RunPlan, detectable, estimated_cost
 from proveout.gates.preparation import Comparison, RunOptions, Work, gather
 from proveout.gates.registry import GATES, wanted_objectives
-from proveout.gates.scorecard import Calls, GateResult, LedgerLine, Notice, Scorecard, decide
 from proveout.gates.scorecard import Arm as ArmLabel
+from proveout.gates.scorecard import Calls, GateResult, LedgerLine, Notice, Scorecard, decide
 from proveout.gates.verdicts import judge
 from proveout.project import ObjectiveSpec
 from proveout.storage import Store
@@ -89,7 +89,9 @@ def _plan(
         can_show.append(detectable(spec.objective, metric, claim, spec.margin, clusters, level, earlier))
     calls = 2 * work.generations
     measured = earlier.settings if earlier is not None else {}
-    per_call = [measured.get("usd_per_call", {}).get(arm.fingerprint) for arm in (comparison.champion, comparison.challenger)]
+    per_call = [
+        measured.get("usd_per_call", {}).get(arm.fingerprint) for arm in (comparison.champion, comparison.challenger)
+    ]
     free = [OpenModels.is_free(arm.model) for arm in (comparison.champion, comparison.challenger)]
     per_call = [0.0 if costs_nothing else cost for cost, costs_nothing in zip(per_call, free, strict=True)]
     seconds = measured.get("seconds_per_call")
@@ -112,9 +114,7 @@ def _repeats_in_words(work: Work) -> str:
     return f"{repeats.base} each"
 
 
-async def prove(
-    prepared: Prepared, store: Store, on_progress: Callable[[Tally], None] | None = None
-) -> Scorecard:
+async def prove(prepared: Prepared, store: Store, on_progress: Callable[[Tally], None] | None = None) -> Scorecard:
     """Run it and decide. The scorecard is in the store when this returns; a cancelled run keeps every finished call.
 
     Raises:
@@ -151,7 +151,9 @@ async def prove(
     except BaseException:
         store.runs.finish(run.id, state="failed")
         raise
-    evidence = Evidence(service, table, options.seed, prepared.scoring.judged(calibrations), prepared.scoring.lower_is_better)
+    evidence = Evidence(
+        service, table, options.seed, prepared.scoring.judged(calibrations), prepared.scoring.lower_is_better
+    )
     measured = [_measure(gate, evidence, spec, comparison) for gate, spec in prepared.gates]
     measured += [Findings((_no_gate(spec, comparison),)) for spec in prepared.unmeasured]
     gates, ledger = _verdicts(measured, prepared, store, run.id, table.digest())

@@ -41,7 +41,9 @@ class SelfTest(msgspec.Struct, frozen=True, kw_only=True):
     holds: bool
 
 
-async def run_self_test(project: Project, service: Service, options: RunOptions, store: Store, comparisons: int) -> SelfTest:
+async def run_self_test(
+    project: Project, service: Service, options: RunOptions, store: Store, comparisons: int
+) -> SelfTest:
     """Ask the champion twice about every golden example, and compare it with itself in random pairings.
 
     Each comparison draws clusters with replacement and swaps the two answers of each by a coin, so that no difference exists by

@@ -64,15 +64,15 @@ class StabilityGate:
             measures.append(alpha)
         return Findings(tuple(findings), tuple(measures), tuple(notices))
 
-    def _over_repeats(
-        self, evidence: Evidence, answers: list[Answers], spec: ObjectiveSpec, claim: Claim
-    ) -> Finding:
+    def _over_repeats(self, evidence: Evidence, answers: list[Answers], spec: ObjectiveSpec, claim: Claim) -> Finding:
         """Pairwise agreement between the repeats of each example."""
         per_example = [np.array([pairwise_agreement(repeats) for repeats in arm], dtype=float) for arm in answers]
         paired = pair(evidence.table, *per_example)
         if len(paired.names) < 2:
             most = max((len(repeats) for arm in answers for repeats in arm), default=0)
-            problem = f"stability needs at least 2 repeats of several examples, and there are at most {most}; use --repeats 5"
+            problem = (
+                f"stability needs at least 2 repeats of several examples, and there are at most {most}; use --repeats 5"
+            )
             return not_measured("stability", "agreement", spec, claim, problem)
         return _finding("agreement", paired, spec, claim, evidence.seed)
 
@@ -84,9 +84,13 @@ class StabilityGate:
         clusters, mixed = _similar(table)
         if len(clusters) < 2:
             why = (
-                f"{mixed} clusters expect different answers of their examples" if mixed else "no cluster has 2 examples or more"
+                f"{mixed} clusters expect different answers of their examples"
+                if mixed
+                else "no cluster has 2 examples or more"
             )
-            return Notice(kind="no_clusters", message=f"Agreement over similar inputs was not measured: {why}.", count=mixed)
+            return Notice(
+                kind="no_clusters", message=f"Agreement over similar inputs was not measured: {why}.", count=mixed
+            )
         names = list(clusters)
         first = [[_across(arm, clusters[name]) for name in names] for arm in answers]
         kept = [index for index in range(len(names)) if not np.isnan(first[0][index]) and not np.isnan(first[1][index])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+
 from proveout.gates._base import CONFIDENCE_ALPHA, DEFAULT_POWER, Finding
 from proveout.gates.scorecard import Difference, Figure, GateResult, Needs, Verdict
 from proveout.statistics import Estimate, PairedTest, clusters_needed
@@ -52,7 +53,11 @@ def _verdict(finding: Finding, alpha: float) -> tuple[Verdict, str, int]:
         if finding.blocked is not None:
             return "inconclusive", f"The figures would pass, but {finding.blocked}.", 0
         if finding.pessimistic is not None and not finding.pessimistic.p_value <= alpha:
-            return "inconclusive", f"Shown {target} only if the failed calls are left out; run again to fill them in.", 0
+            return (
+                "inconclusive",
+                f"Shown {target} only if the failed calls are left out; run again to fill them in.",
+                0,
+            )
         return "pass", f"Shown {target} (p = {_p(test.p_value)} at level {_p(alpha)}).", 0
     if test.p_worse <= CONFIDENCE_ALPHA:
         return "fail", f"Shown not {target} (p = {_p(test.p_worse)}).", 0
@@ -100,9 +105,7 @@ def holm_levels(findings: list[tuple[Finding, float]], alpha: float) -> list[flo
 
 def figure(estimate: Estimate) -> Figure:
     """An estimate as it stands in the scorecard: NaN becomes null."""
-    return Figure(
-        value=_number(estimate.value), low=_number(estimate.low), high=_number(estimate.high), n=estimate.n
-    )
+    return Figure(value=_number(estimate.value), low=_number(estimate.low), high=_number(estimate.high), n=estimate.n)
 
 
 def difference(estimate: Estimate | None) -> Difference:

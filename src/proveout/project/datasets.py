@@ -178,7 +178,9 @@ class _Layout:
                 problems.add(None, f"columns.{name}", "there is no such field", f"Write {one_of(known)}.")
         self._paths: dict[str, tuple[str, ...]] = {name: self._path(name) for name in known}
         self._input_paths = [(name, self._paths[f"input.{name}"]) for name in inputs]
-        self._lone = self._inputs[0] if len(self._inputs) == 1 and f"input.{self._inputs[0]}" not in ref.columns else None
+        self._lone = (
+            self._inputs[0] if len(self._inputs) == 1 and f"input.{self._inputs[0]}" not in ref.columns else None
+        )
 
     def _path(self, name: str) -> tuple[str, ...]:
         column = self._ref.columns.get(name)
@@ -193,7 +195,9 @@ class _Layout:
             short = name.removeprefix("input.")
             column = self._ref.columns.get(name, name if name in header else short)
             self._paths[name] = (column,)
-            needed = name in self._ref.columns or name.startswith("input.") or (name == "expected" and self._needs_expected)
+            needed = (
+                name in self._ref.columns or name.startswith("input.") or (name == "expected" and self._needs_expected)
+            )
             if needed and column not in header:
                 instead = f"Add it, or say under `columns` which of {one_of(list(header))} holds `{name}`."
                 self._problems.add(1, name, f"there is no column {column!r}", instead)
@@ -226,7 +230,7 @@ class _Layout:
             value = row.get("input", _MISSING)
             if value is not _MISSING and not isinstance(value, dict):
                 if value is None:
-                    self._problems.add(line, "input", "it is null", "Write the input's text; an empty one is \"\".")
+                    self._problems.add(line, "input", "it is null", 'Write the input\'s text; an empty one is "".')
                 return {self._lone: value}
         values: dict[str, Any] = {}
         for name, path in self._input_paths:
@@ -244,7 +248,7 @@ class _Layout:
             return
         what = "it is null" if _find(row, path) is None else "it is missing"
         field = ".".join(path)
-        self._problems.add(line, field, what, f"Give the service's input `{name}`; an empty one is \"\".")
+        self._problems.add(line, field, what, f'Give the service\'s input `{name}`; an empty one is "".')
 
     def _expected(self, row: Row, line: int) -> Any:
         path = self._paths["expected"]
@@ -281,7 +285,9 @@ class _Layout:
             return tuple(tag.strip() for tag in cast(str, value).split(";") if tag.strip())
         if isinstance(value, list) and all(isinstance(tag, str) and tag and "\0" not in tag for tag in value):
             return tuple(value)
-        self._problems.add(line, ".".join(path), f"it is {_kind_of(value)}", 'Write a list of texts: ["refund", "german"].')
+        self._problems.add(
+            line, ".".join(path), f"it is {_kind_of(value)}", 'Write a list of texts: ["refund", "german"].'
+        )
         return ()
 
     def _source(self, row: Row, line: int) -> DatasetKind:
@@ -303,7 +309,9 @@ class _Layout:
             else:
                 meant = self._misspelt[name] = None if name in self._inputs else _near(name)
             if meant is not None:
-                self._problems.add(line, name, "there is no such field", f"Write `{meant}`, or another name if it is your own.")
+                self._problems.add(
+                    line, name, "there is no such field", f"Write `{meant}`, or another name if it is your own."
+                )
 
 
 def _find(row: Row, path: tuple[str, ...]) -> Any:

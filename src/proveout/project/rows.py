@@ -35,7 +35,9 @@ def json_rows(path: Path, report: Report) -> Iterator[tuple[int, Row]]:
             if line.isspace() or not line:
                 continue
             if line.strip() == b"[" or (number == 1 and line.startswith(b"[")):
-                report.add(number, "", "the file is one JSON list", "Write one object a line, without brackets around them.")
+                report.add(
+                    number, "", "the file is one JSON list", "Write one object a line, without brackets around them."
+                )
                 return
             row = _object(line, number, report)
             if row is not None:
@@ -49,7 +51,9 @@ def _lines(file: BufferedReader, report: Report) -> Iterator[tuple[int, bytes]]:
         if len(line) < LONGEST_LINE or line.endswith(b"\n"):
             yield number, line
             continue
-        report.add(number, "", f"the line is longer than {LONGEST_LINE >> 20} MB", "Split it, or keep large inputs elsewhere.")
+        report.add(
+            number, "", f"the line is longer than {LONGEST_LINE >> 20} MB", "Split it, or keep large inputs elsewhere."
+        )
         while line and not line.endswith(b"\n"):
             line = file.readline(LONGEST_LINE)
 
@@ -128,9 +132,13 @@ def _records(reader: Any, report: Report) -> Iterator[tuple[int, list[str]]]:
 
 def _report_quotes(line: int, error: csv.Error, report: Report) -> None:
     if "unexpected end" in str(error):
-        report.add(line, "", "a quote opened in this row is never closed", 'Close it; a quote inside a value is written "".')
+        report.add(
+            line, "", "a quote opened in this row is never closed", 'Close it; a quote inside a value is written "".'
+        )
     elif "field limit" in str(error):
-        report.add(line, "", f"a value is longer than {LONGEST_LINE >> 20} MB", "Look for a quote that is never closed.")
+        report.add(
+            line, "", f"a value is longer than {LONGEST_LINE >> 20} MB", "Look for a quote that is never closed."
+        )
     else:
         report.add(line, "", f"the quotes are wrong ({error})", 'A quote inside a quoted value is written "".')
 
