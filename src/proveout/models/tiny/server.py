@@ -115,7 +115,7 @@ async def _serve(builds: Sequence[Build], host: str, port: int, announce: Callab
     app = tiny_app(builds)
     server = await wire.serve(app, host=host, port=port, limits=wire.Limits(body_bytes=_MAX_BODY_BYTES))
     try:
-        announce(f"http://{host}:{server.port}/v1")
+        announce(f"http://{f'[{host}]' if ':' in host else host}:{server.port}/v1")
         await stopped.wait()
     finally:
         await server.close(drain_s=_DRAIN_S)
