@@ -24,7 +24,7 @@ def check(directory: Path) -> None:
         for leak in find_leaks(service):
             print(f"    leak: {leak}")
         for problem in unset_secrets(project, list(service.variants.values())):
-            print(f"    note: {problem.message} (needed only to call it)")
+            print(f"    note: {problem} (needed only to call it)")
 
 
 def schema(directory: Path | None) -> None:

@@ -1,4 +1,5 @@
-"""Exit codes, and every foreseen error as plain words: 0 pass, 1 fail, 2 bad input or usage, 3 inconclusive, 4 could not measure."""
+"""Exit codes, and every foreseen error as plain words: 0 pass, 1 fail, 2 bad input or usage, 3 inconclusive, 4 could
+not measure."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ class BadInput(Exception):
 
 
 def guarded(app: Callable[[], object]) -> None:
-    """Run the app; turn foreseen errors into a message on standard error and an exit code. The unforeseen keep their traceback."""
+    """Run the app; turn foreseen errors into a message on standard error and an exit code. The unforeseen keep their
+    traceback."""
     try:
         app()
     except BadInput as error:
@@ -32,10 +34,17 @@ def guarded(app: Callable[[], object]) -> None:
 
 
 def _foreseen(error: Exception) -> int | None:
-    """The exit code of an error that a room raises by design. A room's classes are looked up only if the room is loaded."""
+    """The exit code of an error that a room raises by design. A room's classes are looked up only if the room is
+    loaded."""
     for module, name, code in (
         ("proveout.project.problems", "ProjectError", BAD_INPUT),
         ("proveout.project.datasets", "DatasetError", BAD_INPUT),
+        ("proveout.evaluation.scorers._base", "ScorerError", BAD_INPUT),
+        ("proveout.evaluation.judges.labels", "LabelsError", BAD_INPUT),
+        ("proveout.evaluation.opening", "CannotOpen", BAD_INPUT),
+        ("proveout.gates.registry", "UnknownGate", BAD_INPUT),
+        ("proveout.reports._base", "ReportError", BAD_INPUT),
+        ("proveout.gates.self_test", "NothingMeasured", COULD_NOT_MEASURE),
         ("proveout.models._base", "ModelError", COULD_NOT_MEASURE),
         ("proveout.storage.errors", "StoreError", COULD_NOT_MEASURE),
     ):

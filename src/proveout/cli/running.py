@@ -132,7 +132,7 @@ def report(directory: Path, run_id: str, outputs: Outputs) -> None:
 
     project = load(directory)
     with store_of(project) as store:
-        runs = [run for run in store.runs.latest(1000) if store.runs.scorecard(run.id) is not None]
+        runs = [run for run in store.runs.latest(1000) if run.state == "finished"]
         found = runs[:1] if run_id == "latest" else [run for run in runs if run.id.startswith(run_id)]
         if len(found) != 1:
             known = "\n".join(f"  {run.id}  {run.service}/{run.change}" for run in runs[:10]) or "  none yet"
@@ -150,15 +150,12 @@ def _prove(comparison: Comparison, plan_only: bool, flags: Flags, outputs: Outpu
 
 def proved(comparison: Comparison, flags: Flags, *, plan_only: bool = False) -> Scorecard:
     """Show the plan, run it with progress, and hand back the scorecard."""
-    from proveout.gates import UnknownGate, prepare, prove
+    from proveout.gates import prepare, prove
     from proveout.reports import plan_in_words, progress_display
 
     project = comparison.project
     with store_of(project) as store:
-        try:
-            prepared = prepare(comparison, options_of(project, flags), store)
-        except UnknownGate as error:
-            raise BadInput(str(error)) from None
+        prepared = prepare(comparison, options_of(project, flags), store)
         print(plan_in_words(prepared.plan), file=sys.stderr)
         if plan_only:
             sys.exit(0)

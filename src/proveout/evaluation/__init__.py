@@ -1,0 +1,68 @@
+"""Evaluation: variants asked about examples, their answers scored, everything in one score table.
+
+Names are loaded when first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from proveout.evaluation.inspection import FailureCollector, FlipCollector, ReadingCollector
+    from proveout.evaluation.opening import CannotOpen, OpenModels
+    from proveout.evaluation.recording import OutcomeRecorder, StoredCalls, Tally
+    from proveout.evaluation.records import Attempt, Score
+    from proveout.evaluation.runner import Arm, Finished, Metric, Observer, evaluate
+    from proveout.evaluation.scorers import ScorerError, create_scorer, describe_scorer, known_scorers
+    from proveout.evaluation.scoring import HUMAN, Scoring
+    from proveout.evaluation.table import ScoreTable
+    from proveout.evaluation.workload import Repeats, Task, tasks
+
+_HOMES = {
+    "inspection": ("FailureCollector", "FlipCollector", "ReadingCollector"),
+    "opening": ("CannotOpen", "OpenModels"),
+    "recording": ("OutcomeRecorder", "StoredCalls", "Tally"),
+    "records": ("Attempt", "Score"),
+    "runner": ("Arm", "Finished", "Metric", "Observer", "evaluate"),
+    "scorers": ("ScorerError", "create_scorer", "describe_scorer", "known_scorers"),
+    "scoring": ("HUMAN", "Scoring"),
+    "table": ("ScoreTable",),
+    "workload": ("Repeats", "Task", "tasks"),
+}
+
+__all__ = [
+    "HUMAN",
+    "Arm",
+    "Attempt",
+    "CannotOpen",
+    "FailureCollector",
+    "Finished",
+    "FlipCollector",
+    "Metric",
+    "Observer",
+    "OpenModels",
+    "OutcomeRecorder",
+    "ReadingCollector",
+    "Repeats",
+    "Score",
+    "ScoreTable",
+    "ScorerError",
+    "Scoring",
+    "StoredCalls",
+    "Tally",
+    "Task",
+    "create_scorer",
+    "describe_scorer",
+    "evaluate",
+    "known_scorers",
+    "tasks",
+]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,12 +1,14 @@
-"""Looks at answers while they come in, the way an expert would: what flipped between the variants, and what looks odd."""
+"""Looks at answers while they come in, the way an expert would: what flipped between the variants, and what looks
+odd."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 import msgspec
 
+from proveout.evaluation.reading import AnswerReader, Reading
 from proveout.evaluation.runner import Finished, answer_text
 from proveout.project.records import Example
 
@@ -67,8 +69,12 @@ class FlipCollector:
 
 @dataclass(slots=True)
 class FailureCollector:
-    """Counts calls without an answer and scorers that could not measure, by arm and cause, with one message of each."""
+    """Counts calls without an answer and scorers that could not measure, by arm and cause, with one message of each.
 
+    `optional` are the places of metrics that may leave answers unscored.
+    """
+
+    optional: frozenset[int] = frozenset()
     calls: Counter[tuple[int, str]] = field(default_factory=Counter)
     messages: dict[tuple[int, str], str] = field(default_factory=dict)
     unscored: Counter[int] = field(default_factory=Counter)
@@ -80,10 +86,25 @@ class FailureCollector:
             self.calls[key] += 1
             self.messages.setdefault(key, str(finished.failure))
             return
-        if any(score is None for score in finished.scores):
+        if any(score is None and place not in self.optional for place, score in enumerate(finished.scores)):
             self.unscored[finished.arm] += 1
         if any(score is not None and score.parse_failed for score in finished.scores):
             self.parse_failed[finished.arm] += 1
+
+
+@dataclass(slots=True)
+class ReadingCollector:
+    """Reads each arm's answers for what an expert would want to look at: cut, empty or refused answers, copies."""
+
+    _readers: defaultdict[int, AnswerReader] = field(default_factory=lambda: defaultdict(AnswerReader))
+
+    def __call__(self, finished: Finished) -> None:
+        if finished.attempt is not None:
+            self._readers[finished.arm].add(finished.attempt)
+
+    def findings(self) -> list[tuple[int, Reading]]:
+        """Every sign that was seen, with its arm."""
+        return [(arm, reading) for arm in sorted(self._readers) for reading in self._readers[arm].readings()]
 
 
 def _shown(text: str, answer: str) -> str:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from proveout.evaluation.recording import StoredCalls
-from proveout.models import Budget, Generation, Model, Request, open_model
+from proveout.models import Budget, Generation, Model, ModelPool, Request
 from proveout.project import ModelSpec, Project, Variant
 
 if TYPE_CHECKING:
     from proveout.storage import Store
-    from proveout.wire import Client
 
 FREE_PROVIDERS = frozenset({"replay", "tiny"})
 """Providers whose calls cost nothing by nature."""
+
+
+class CannotOpen(Exception):
+    """A model can't be called as declared: its secret is not set, or an extra that it needs is not installed."""
 
 
 class Limits(Protocol):
@@ -30,53 +33,50 @@ class Limits(Protocol):
 
 
 class OpenModels:
-    """The opened models of one run, by specification; closed together.
+    """The opened models of one run, by specification; closed together. Also what scorers call models through.
 
-    As an async context manager it owns the HTTP client. `open` is idempotent: a judge that several scorers share is opened once.
+    `spent_on_scorers` is what judges have cost so far, in dollars; None once a call had no known price.
     """
 
     def __init__(self, project: Project, store: Store, limits: Limits) -> None:
-        self._project = project
-        self._cache = StoredCalls(store.calls, read=limits.cache)
-        self._budget = Budget(max_calls=limits.max_calls, max_cost_usd=limits.max_cost)
-        self._opened: dict[str, Model] = {}
-        self._client: Client | None = None
+        self._pool = ModelPool(
+            prices=project.prices,
+            cache=StoredCalls(store.calls, read=limits.cache),
+            budget=Budget(max_calls=limits.max_calls, max_cost_usd=limits.max_cost),
+        )
         self.spent_on_scorers: float | None = 0.0
 
-    async def __aenter__(self) -> OpenModels:
-        from proveout.wire import Client
-
-        self._client = Client()
+    async def __aenter__(self) -> Self:
+        await self._pool.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for model in self._opened.values():
-            await model.aclose()
-        if self._client is not None:
-            await self._client.aclose()
+        await self._pool.__aexit__(kind, error, traceback)
 
     def open(self, spec: ModelSpec) -> Model:
-        """The model of a specification.
+        """The model of a specification; the same one for the same specification.
 
         Raises:
-            LookupError: its secret is not set, or an extra that it needs is not installed.
+            CannotOpen: its secret is not set, or an extra that it needs is not installed.
         """
-        name = repr(spec)
-        if name not in self._opened:
-            self._opened[name] = open_model(
-                spec, client=self._client, cache=self._cache, budget=self._budget, prices=self._project.prices
-            )
-        return self._opened[name]
+        try:
+            return self._pool.open(spec)
+        except LookupError as error:
+            raise CannotOpen(f"{spec.provider} {spec.name}".strip() + f" can't be called: {error}") from None
 
     async def judge(self, spec: ModelSpec, request: Request) -> Generation:
         """One call on behalf of a scorer; what it cost is kept apart from what the variants cost."""
         generation = await self.open(spec).generate(request)
-        if not generation.cached and spec.provider not in FREE_PROVIDERS and self.spent_on_scorers is not None:
+        if not generation.cached and not self.is_free(spec) and self.spent_on_scorers is not None:
             cost = generation.cost_usd
             self.spent_on_scorers = None if cost is None else self.spent_on_scorers + cost
         return generation
+
+    async def embed(self, spec: ModelSpec, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """One vector per text, on behalf of a scorer."""
+        return await self._pool.open_embedder(spec).embed(texts)
 
     @staticmethod
     def is_free(spec: ModelSpec) -> bool:

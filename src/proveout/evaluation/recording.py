@@ -19,15 +19,16 @@ LONGEST_ANSWER = 20_000
 
 
 class StoredCalls:
-    """The store's finished calls as a model's `CallCache`."""
+    """The store's finished calls as a model's `CallCache`. Without `read` none is reused, though all are kept."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, *, read: bool = True) -> None:
         self._calls = calls
+        self._read = read
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(Generation).decode
 
     def get(self, key: bytes) -> Generation | None:
-        kept = self._calls.get(key)
+        kept = self._calls.get(key) if self._read else None
         return None if kept is None else self._decode(kept)
 
     async def put(self, key: bytes, generation: Generation) -> None:

@@ -10,7 +10,8 @@ from proveout.project.records import Answer, Example
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a scorer may look at: the example, the raw text, the parsed answer, tool calls and finish reason of one call."""
+    """Everything a scorer may look at: the example, the raw text, the parsed answer, tool calls and finish reason of
+    one call."""
 
     example: Example
     text: str
@@ -22,7 +23,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """A scorer's verdict on one attempt: `value` in [0, 1] unless the scorer says otherwise, `reason` for the reader.
 
-    `parse_failed` marks an answer that could not be read at all (it scores as the scorer says, usually 0, and is counted apart).
+    `parse_failed` marks an answer that could not be read at all (it scores as the scorer says, usually 0, and is
+    counted apart).
     """
 
     value: float

@@ -1,7 +1,7 @@
 """Asks every arm about every example, scores the answers, and fills the score table.
 
-Workers draw from one bounded iterator (never a task per row), so time per example does not grow with the dataset. Each call carries its
-example, arm and repeat with it, so that a score cannot end up at another row.
+Workers draw from one bounded iterator (never a task per row), so time per example does not grow with the dataset. Each
+call carries its example, arm and repeat with it, so that a score cannot end up at another row.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from proveout.project.records import Example, Variant
 AnyScorer = Scorer | ModelScorer | PairwiseScorer
 
 GIVE_UP_AFTER = 20
-"""An evaluation stops early once this many calls have failed and they are most of the calls made: the endpoint is down."""
+"""An evaluation stops early once this many calls have failed and they are most of the calls made: the endpoint is
+down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,16 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A scorer under the name that its figures are reported by."""
+    """A scorer under the name that its figures are reported by. An `optional` one may leave answers unscored."""
 
     name: str
     scorer: AnyScorer
+    optional: bool = False
 
 
 class Finished(NamedTuple):
-    """One finished call, as observers see it. Either `generation` and `attempt` are set, or `failure` says why there is no answer.
+    """One finished call, as observers see it. Either `generation` and `attempt` are set, or `failure` says why there is
+    no answer.
 
     `scores` is in the order of the metrics; None where a scorer could not measure.
     """
@@ -177,7 +180,8 @@ class _Evaluation:
         )
 
     async def _score(self, attempt: Attempt | None) -> list[Score | None]:
-        """Every metric's score; None where there is no answer, where the scorer failed, or where it takes a pair to score."""
+        """Every metric's score; None where there is no answer, where the scorer failed, or where it takes a pair to
+        score."""
         scores: list[Score | None] = []
         for metric in self.metrics:
             scorer = metric.scorer
@@ -268,7 +272,8 @@ class _Evaluation:
 
 
 def answer_text(attempt: Attempt) -> str:
-    """What agreement is measured on: the parsed answer in a canonical form, or the raw text where it could not be parsed."""
+    """What agreement is measured on: the parsed answer in a canonical form, or the raw text where it could not be
+    parsed."""
     if attempt.answer.problem is not None:
         return attempt.text.strip()
     value = attempt.answer.value

@@ -40,10 +40,11 @@ class ExampleIndex:
 
 
 class ScoreTable:
-    """One row per call: which example, arm (0 champion, 1 challenger) and repeat; its scores; and hashes of its answer and raw text.
+    """One row per call: which example, arm (0 champion, 1 challenger) and repeat; its scores; and hashes of its answer
+    and raw text.
 
-    A score of NaN means "not measured" (the call or the scorer failed), never "wrong". `answer` and `raw` are 64-bit hashes that
-    are equal exactly when the parsed answers, or the raw texts, are.
+    A score of NaN means "not measured" (the call or the scorer failed), never "wrong". `answer` and `raw` are 64-bit
+    hashes that are equal exactly when the parsed answers, or the raw texts, are.
     """
 
     def __init__(self, metrics: Sequence[str]) -> None:
@@ -97,14 +98,6 @@ class ScoreTable:
 
         values = self.scores[self.metrics.index(name)] if name in self.metrics else getattr(self, name)
         return np.asarray(values)
-
-    def failures(self, arm: int) -> int:
-        """How many of an arm's calls gave no answer."""
-        return sum(1 for row_arm, failed in zip(self.arm, self.failed, strict=True) if failed and row_arm == arm)
-
-    def calls(self, arm: int) -> int:
-        """How many calls of an arm are in the table."""
-        return self.arm.count(arm)
 
     def digest(self) -> str:
         """A hash of all scores and answers, the same in whatever order the calls finished."""

@@ -18,7 +18,8 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """How often to ask: `base` times for every example, `sampled` times for the clusters chosen to measure stability."""
+    """How often to ask: `base` times for every example, `sampled` times for the clusters chosen to measure
+    stability."""
 
     base: int = 1
     sampled: int = 1

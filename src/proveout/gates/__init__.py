@@ -1,4 +1,5 @@
-"""Gates: one file per CLASS objective, from evidence to verdict; the run that collects the evidence; and the scorecard."""
+"""Gates: one file per CLASS objective, from evidence to verdict; the run that collects the evidence; and the
+scorecard."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""What a gate is: it says what evidence it needs, and turns that evidence into findings. Verdicts are given elsewhere, in `verdicts`."""
+"""What a gate is: it says what evidence it needs, and turns that evidence into findings. Verdicts are given elsewhere,
+in `verdicts`."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from proveout.evaluation.table import ScoreTable
 from proveout.gates.scorecard import Claim, Measure, Notice
@@ -16,10 +17,14 @@ CONFIDENCE_ALPHA = 0.05
 
 DEFAULT_POWER = 0.8
 
+DEFAULT_MAX_FAILURES = 0.05
+"""The share of an arm's calls that may be missing before nothing is decided, where the service does not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a gate wants of the evaluation: every example `base` times, and `sampled` repeats on about `sample` examples."""
+    """What a gate wants of the evaluation: every example `base` times, and `sampled` repeats on about `sample`
+    examples."""
 
     base: int = 1
     sampled: int = 1
@@ -30,9 +35,10 @@ class Demand:
 class Finding:
     """One figure that a gate measured on both variants, before a verdict.
 
-    `test` is of the null that the claim asks for (margin 0 when the change claims to improve it). `pessimistic` is the same test with every
-    failed call held against the challenger: a pass must survive it. `problem` says why it could not be measured; `blocked` why it may not
-    pass whatever the figures say. `per_cluster` is the number of examples behind one cluster, to tell needed clusters in examples.
+    `test` is of the null that the claim asks for (margin 0 when the change claims to improve it). `pessimistic` is the
+    same test with every failed call held against the challenger: a pass must survive it. `problem` says why it could
+    not be measured; `blocked` why it may not pass whatever the figures say. `per_cluster` is the number of examples
+    behind one cluster, to tell needed clusters in examples.
     """
 
     objective: Objective
@@ -69,14 +75,14 @@ class Evidence:
     service: Service
     table: ScoreTable
     seed: int = 0
-    judged: Mapping[str, bool] = field(default_factory=dict)
+    judged: Mapping[str, bool] = field(default_factory=dict[str, bool])
     lower_is_better: frozenset[str] = frozenset()
 
 
 class Gate(Protocol):
     """A test of one CLASS objective. Implementations are frozen dataclasses without state, one file each."""
 
-    objective: Objective
+    objective: ClassVar[Objective]
 
     def demand(self, spec: ObjectiveSpec) -> Demand:
         """The calls that this gate needs."""

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from proveout.evaluation.scoring import HUMAN
 from proveout.evaluation.table import ScoreTable
-from proveout.gates._base import Demand, Evidence, Finding, Findings, not_measured
-from proveout.gates.pairing import Paired, Values, example_means, failed_share, from_source, pair
+from proveout.gates._base import DEFAULT_MAX_FAILURES, Demand, Evidence, Finding, Findings, not_measured
+from proveout.gates.pairing import Paired, Values, example_means, from_source, pair, too_many_missing
 from proveout.gates.scorecard import Claim, Measure, Notice
 from proveout.gates.verdicts import figure
 from proveout.project.records import Objective, ObjectiveSpec
 from proveout.statistics import PairedTest, mean_interval, paired_test, prediction_powered_test
 
-DEFAULT_MAX_FAILURES = 0.05
 FEWEST_LABELLED = 20
 """Human-labelled clusters below which silver labels or a judge are not corrected, but left out."""
 
-HUMAN = ":human"
-"""Suffix of the column that holds people's labels of the answers which a judge scored."""
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Cluster differences to stretch people's labels with: theirs, what was predicted of the same clusters, and what
+    was predicted of more."""
+
+    labelled: Values
+    predicted: Values
+    extra: Values
 
 
 @dataclass(frozen=True, slots=True)
 class AccuracyGate:
-    """Superiority of the challenger where the change claims it, else non-inferiority to the margin, on the service's metric.
+    """Superiority of the challenger where the change claims it, else non-inferiority to the margin, on the service's
+    metric.
 
-    Golden examples decide. Silver labels, or a judge, only stretch them: the cluster differences that they predict are corrected by
-    those that people labelled (prediction-powered inference), and on their own they can't pass unless the service trusts them.
+    Golden examples decide. Silver labels, or a judge, only stretch them: the cluster differences that they predict are
+    corrected by those that people labelled (prediction-powered inference), and on their own they can't pass unless the
+    service trusts them.
     """
 
     objective: ClassVar[Objective] = "accuracy"
@@ -41,13 +51,9 @@ class AccuracyGate:
         table = evidence.table
         metric = spec.metric or table.metrics[0]
         limit = float(spec.settings.get("max_failures", DEFAULT_MAX_FAILURES))
-        for arm, name in enumerate(("champion", "challenger")):
-            share = failed_share(table, arm)
-            if share > limit:
-                problem = (
-                    f"{share:.1%} of the {name}'s calls failed, more than the {limit:.1%} that max_failures allows"
-                )
-                return Findings((not_measured("accuracy", metric, spec, claim, problem),))
+        problem = too_many_missing(table, _deciding(table, spec), limit, table.column(metric))
+        if problem is not None:
+            return Findings((not_measured("accuracy", metric, spec, claim, problem),))
         finding, notices = self._finding(evidence, metric, spec, claim)
         return Findings((finding,), tuple(self._others(table, metric)), tuple(notices))
 
@@ -56,11 +62,11 @@ class AccuracyGate:
     ) -> tuple[Finding, list[Notice]]:
         table = evidence.table
         golden = from_source(table, "golden")
-        trusted = bool(spec.settings.get("trust_silver", False))
+        trusted = _trusts_silver(spec)
         arms = _means(table, metric)
-        truth = _means(table, metric + HUMAN) if metric + HUMAN in table.metrics else None
+        truth = _people(table, metric)
         decided = arms if metric not in evidence.judged or trusted or truth is None else truth
-        keep = golden if golden.any() and not trusted else np.ones(len(table.examples), dtype=bool)
+        keep = _deciding(table, spec)
         paired = pair(table, *decided, keep)
         notices: list[Notice] = []
         higher = metric not in evidence.lower_is_better
@@ -72,7 +78,7 @@ class AccuracyGate:
         test = paired_test(
             paired.champion, paired.challenger, margin=margin, higher_is_better=higher, seed=evidence.seed
         )
-        stretched = None if trusted else self._stretched(table, metric, truth, margin, higher, notices)
+        stretched = None if trusted else self._stretched(table, spec, metric, truth, margin, higher, notices)
         finding = Finding(
             objective="accuracy",
             metric=metric,
@@ -91,33 +97,39 @@ class AccuracyGate:
     def _stretched(
         self,
         table: ScoreTable,
+        spec: ObjectiveSpec,
         metric: str,
         truth: tuple[Values, Values] | None,
         margin: float,
         higher: bool,
         notices: list[Notice],
     ) -> PairedTest | None:
-        """The prediction-powered test, where enough clusters have both a person's label and a predicted one, and more have only the latter."""
-        labelled, predicted, extra = (
-            _judged_clusters(table, _means(table, metric), truth)
-            if truth is not None
-            else _silver_clusters(table, metric)
+        """The prediction-powered test, where enough clusters have both a person's label and a predicted one, and more
+        have only the latter."""
+        arms = _means(table, metric)
+        found = (
+            _silver_clusters(table, arms)
+            if truth is None
+            else _judged_clusters(table, arms, truth, _deciding(table, spec))
         )
-        if extra is None or predicted is None or labelled is None:
+        if found is None:
             return None
-        if len(labelled) < FEWEST_LABELLED:
+        if len(found.labelled) < FEWEST_LABELLED:
             notices.append(
                 Notice(
                     kind="not_stretched",
                     message=(
-                        f"{len(extra):,} clusters have only a silver label or a judge's score. They were left out, because only "
-                        f"{len(labelled)} clusters also have a person's label to correct them by (at least {FEWEST_LABELLED} are needed)."
+                        f"{len(found.extra):,} clusters have only a silver label or a judge's score. They were left out, "
+                        f"because only {len(found.labelled)} clusters also have a person's label to correct them by "
+                        f"(at least {FEWEST_LABELLED} are needed)."
                     ),
-                    count=len(extra),
+                    count=len(found.extra),
                 )
             )
             return None
-        return prediction_powered_test(labelled, predicted, extra, margin=margin, higher_is_better=higher)
+        return prediction_powered_test(
+            found.labelled, found.predicted, found.extra, margin=margin, higher_is_better=higher
+        )
 
     def _others(self, table: ScoreTable, metric: str) -> list[Measure]:
         """Every other scorer's figures, beside the gate."""
@@ -149,6 +161,27 @@ def _blocked(calibrated: bool | None, trusted: bool, golden: bool, labelled: boo
     return None
 
 
+def _trusts_silver(spec: ObjectiveSpec) -> bool:
+    return bool(spec.settings.get("trust_silver", False))
+
+
+def _deciding(table: ScoreTable, spec: ObjectiveSpec) -> NDArray[np.bool_]:
+    """The examples that decide: golden ones where there are any; else, or where the service trusts them, silver ones too.
+
+    Kept production failures never do: they were chosen because the champion failed on them.
+    """
+    golden = from_source(table, "golden")
+    return golden if golden.any() and not _trusts_silver(spec) else golden | from_source(table, "silver")
+
+
+def _people(table: ScoreTable, metric: str) -> tuple[Values, Values] | None:
+    """People's labels of both arms' answers; None where no example has one of both."""
+    if metric + HUMAN not in table.metrics:
+        return None
+    champion, challenger = _means(table, metric + HUMAN)
+    return (champion, challenger) if bool((~np.isnan(champion) & ~np.isnan(challenger)).any()) else None
+
+
 def _means(table: ScoreTable, metric: str) -> tuple[Values, Values]:
     values = table.column(metric)
     return example_means(table, values, 0), example_means(table, values, 1)
@@ -157,7 +190,8 @@ def _means(table: ScoreTable, metric: str) -> tuple[Values, Values]:
 def _pessimistic(
     table: ScoreTable, metric: str, keep: NDArray[np.bool_], margin: float, higher: bool, seed: int
 ) -> PairedTest | None:
-    """The test with failed calls counted against the challenger; None where none failed or the scores are not within 0 and 1."""
+    """The test with failed calls counted against the challenger; None where none failed or the scores are not within 0
+    and 1."""
     values = table.column(metric)
     missing = np.isnan(values)
     known = values[~missing]
@@ -170,41 +204,36 @@ def _pessimistic(
 
 
 def _judged_clusters(
-    table: ScoreTable, judge: tuple[Values, Values], truth: tuple[Values, Values] | None
-) -> tuple[Values | None, Values | None, Values | None]:
-    """Differences by cluster: people's, the judge's on the same clusters, and the judge's where people have not looked."""
-    if truth is None:
-        return None, None, None
-    seen = ~np.isnan(truth[0]) & ~np.isnan(truth[1])
-    people, machine, rest = pair(table, *truth, seen), pair(table, *judge, seen), pair(table, *judge, ~seen)
-    unseen = [index for index, name in enumerate(rest.names) if name not in set(people.names)]
-    if people.names != machine.names or not unseen:
-        return None, None, None
-    return (
-        people.challenger - people.champion,
-        machine.challenger - machine.champion,
-        (rest.challenger - rest.champion)[unseen],
-    )
+    table: ScoreTable, judge: tuple[Values, Values], truth: tuple[Values, Values], keep: NDArray[np.bool_]
+) -> Stretch | None:
+    """Differences by cluster: people's, the judge's on the same clusters, and the judge's where people have not
+    looked."""
+    seen = keep & ~np.isnan(truth[0] + truth[1]) & ~np.isnan(judge[0] + judge[1])
+    return _stretch(pair(table, *truth, seen), pair(table, *judge, seen), pair(table, *judge, keep & ~seen))
 
 
-def _silver_clusters(table: ScoreTable, metric: str) -> tuple[Values | None, Values | None, Values | None]:
-    """Differences by cluster: against people's labels, against silver ones for the same examples, and against silver ones alone."""
+def _silver_clusters(table: ScoreTable, arms: tuple[Values, Values]) -> Stretch | None:
+    """Differences by cluster: against people's labels, against silver ones for the same examples, and against silver
+    ones alone."""
     silver, golden = from_source(table, "silver"), from_source(table, "golden")
     if not silver.any() or not golden.any():
-        return None, None, None
-    arms = _means(table, metric)
-    golden_ids = {table.examples.ids[index] for index in np.flatnonzero(golden)}
-    both = np.array([name in golden_ids for name in table.examples.ids])
-    overlap_ids = {table.examples.ids[index] for index in np.flatnonzero(silver & both)}
-    overlap = np.array([name in overlap_ids for name in table.examples.ids])
-    people, machine = pair(table, *arms, golden & overlap), pair(table, *arms, silver & overlap)
+        return None
+    ids = np.asarray(table.examples.ids, dtype=object)
+    both = np.isin(ids.astype(str), list(set(ids[silver]) & set(ids[golden])))
+    people, machine = pair(table, *arms, golden & both), pair(table, *arms, silver & both)
+    golden_clusters = pair(table, *arms, golden).names
     rest = pair(table, *arms, silver & ~both)
-    known = set(pair(table, *arms, golden).names)
-    unseen = [index for index, name in enumerate(rest.names) if name not in known]
+    return _stretch(people, machine, rest, golden_clusters)
+
+
+def _stretch(people: Paired, machine: Paired, rest: Paired, known: Sequence[str] = ()) -> Stretch | None:
+    """The differences of three pairings, without clusters that are in several; None where nothing is left to add."""
+    taken = {*people.names, *known}
+    unseen = [index for index, name in enumerate(rest.names) if name not in taken]
     if people.names != machine.names or not unseen:
-        return None, None, None
-    return (
-        people.challenger - people.champion,
-        machine.challenger - machine.champion,
-        (rest.challenger - rest.champion)[unseen],
+        return None
+    return Stretch(
+        labelled=people.challenger - people.champion,
+        predicted=machine.challenger - machine.champion,
+        extra=(rest.challenger - rest.champion)[unseen],
     )

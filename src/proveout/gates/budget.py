@@ -1,4 +1,5 @@
-"""The error budget of a dataset version: every claim ever tried on it gets a share, so that trying until something wins does not work."""
+"""The error budget of a dataset version: every claim ever tried on it gets a share, so that trying until something wins
+does not work."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class Share:
 
 
 def claim_share(store: Store, subject: Subject, claims: Sequence[Finding]) -> Share:
-    """Enter a try on the ledger (or find it there, when the same evidence was judged before) and share its level among its claims."""
+    """Enter a try on the ledger (or find it there, when the same evidence was judged before) and share its level among
+    its claims."""
     p_values = [1.0 if finding.test is None else finding.test.p_value for finding in claims]
     entry = store.ledger.claim(
         Claim(

@@ -1,11 +1,11 @@
-"""What an expert looks at beside the verdict: slices by tag, flips, distributions. Exploration only; nothing here decides."""
+"""What an expert looks at beside the verdict: slices by tag, flips, distributions. Exploration only; nothing here
+decides."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import orjson
@@ -60,11 +60,13 @@ def flips(collector: FlipCollector) -> tuple[Flip, ...]:
     )
 
 
-def _flip(seen: SeenFlip, direction: Any) -> Flip:
+def _flip(seen: SeenFlip, direction: Literal["better", "worse"]) -> Flip:
     return Flip(
         example=seen.example.id,
         direction=direction,
-        input=_text(dict(seen.example.input)),
+        input=_text(
+            next(iter(seen.example.input.values())) if len(seen.example.input) == 1 else dict(seen.example.input)
+        ),
         expected=_text(seen.example.expected),
         champion=seen.champion,
         challenger=seen.challenger,
@@ -75,7 +77,8 @@ def _flip(seen: SeenFlip, direction: Any) -> Flip:
 
 
 def histograms(table: ScoreTable, metric: str) -> tuple[Histogram, ...]:
-    """How answer length, answer time, tokens and (where it is not just 0 and 1) the score are distributed in both variants."""
+    """How answer length, answer time, tokens and (where it is not just 0 and 1) the score are distributed in both
+    variants."""
     arms = np.asarray(table.arm)
     ok = np.asarray(table.failed) == 0
     columns: list[tuple[str, str, NDArray[np.float64]]] = [
@@ -106,7 +109,8 @@ def histograms(table: ScoreTable, metric: str) -> tuple[Histogram, ...]:
 
 
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Equal bins over the middle 99 %, so that one outlier does not flatten the picture; outliers count in the end bins."""
+    """Equal bins over the middle 99 %, so that one outlier does not flatten the picture; outliers count in the end
+    bins."""
     low, high = np.quantile(values, [0.005, 0.995])
     if not high > low:
         low, high = float(values.min()), float(values.max())
@@ -115,14 +119,8 @@ def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linspace(low, high, BINS + 1)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, dict) and len(value) == 1:
-        value = next(iter(value.values()))
-    return (
-        value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
-    )
-
-
-def metric_for_display(metrics: Sequence[str], wanted: str | None) -> str:
-    """The metric whose slices, flips and scores are shown: the accuracy objective's, else the first scorer's."""
-    return wanted if wanted in metrics else metrics[0]
+def _text(value: object) -> str:
+    """An input or an expected answer as a person reads it: the only field's text, else JSON."""
+    if isinstance(value, str):
+        return value
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode()

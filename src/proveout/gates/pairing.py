@@ -1,4 +1,5 @@
-"""From the score table to paired cluster values: repeats are averaged per example, examples per cluster, and clusters are paired by arm."""
+"""From the score table to paired cluster values: repeats are averaged per example, examples per cluster, and clusters
+are paired by arm."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Cluster means of both arms, in the same order. `names` are the clusters, `examples` how many examples are behind them all.
+    """Cluster means of both arms, in the same order. `names` are the clusters, `examples` how many examples are behind
+    them all.
 
     `lost` counts examples that one arm has no value for: they are in no cluster mean.
     """
@@ -63,7 +65,32 @@ def from_source(table: ScoreTable, *sources: str) -> NDArray[np.bool_]:
     return np.isin(np.asarray(table.examples.sources, dtype=object).astype(str), sources)
 
 
-def failed_share(table: ScoreTable, arm: int) -> float:
-    """The share of an arm's calls that gave no answer."""
-    calls = table.calls(arm)
-    return table.failures(arm) / calls if calls else 0.0
+def too_many_missing(
+    table: ScoreTable, examples: NDArray[np.bool_], limit: float, values: Values | None = None
+) -> str | None:
+    """Why too little was measured to decide anything; None where enough was.
+
+    Args:
+        table: the calls.
+        examples: the examples that decide.
+        limit: the largest share of an arm's calls that may be missing.
+        values: the deciding metric by row: a call that it could not score is missing too.
+    """
+    row_example, arms = np.asarray(table.example), np.asarray(table.arm)
+    failed = np.asarray(table.failed) != 0
+    missing = failed if values is None else np.isnan(values)
+    for arm, name in enumerate(("champion", "challenger")):
+        chosen = examples[row_example] & (arms == arm)
+        calls = int(chosen.sum())
+        lost = int((missing & chosen).sum())
+        if calls and lost > limit * calls:
+            unanswered = int((failed & chosen).sum())
+            what = " and ".join(
+                part
+                for part, count in (("gave no answer", unanswered), ("could not be scored", lost - unanswered))
+                if count
+            )
+            return (
+                f"{lost / calls:.1%} of the {name}'s calls {what}, more than the {limit:.1%} that max_failures allows"
+            )
+    return None

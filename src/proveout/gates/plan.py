@@ -12,7 +12,8 @@ from proveout.project.records import Objective
 from proveout.statistics import minimal_detectable_difference
 
 ASSUMED_SD = 0.45
-"""Standard deviation of a paired difference where nothing is known yet: a yes-or-no score that differs on a fifth of the examples."""
+"""Standard deviation of a paired difference where nothing is known yet: a yes-or-no score that differs on a fifth of
+the examples."""
 
 CHARACTERS_PER_TOKEN = 4.0
 
@@ -35,7 +36,8 @@ class Detectable:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run will do before it does it. `cost_usd` and `seconds` are None where nothing is known to estimate them from."""
+    """What a run will do before it does it. `cost_usd` and `seconds` are None where nothing is known to estimate them
+    from."""
 
     calls: int
     cached: int
@@ -57,7 +59,8 @@ def detectable(
     alpha: float,
     earlier: Scorecard | None,
 ) -> Detectable:
-    """What `clusters` clusters can show for one gate, from the spread seen in an earlier run of this service, else an assumed one."""
+    """What `clusters` clusters can show for one gate, from the spread seen in an earlier run of this service, else an
+    assumed one."""
     sd = spread(earlier, objective, metric)
     level = alpha if claim == "improves" else CONFIDENCE_ALPHA
     smallest = (
@@ -69,7 +72,8 @@ def detectable(
 
 
 def spread(earlier: Scorecard | None, objective: Objective, metric: str) -> float | None:
-    """The standard deviation of paired cluster differences in an earlier scorecard, from its 95 % interval; None if it says nothing."""
+    """The standard deviation of paired cluster differences in an earlier scorecard, from its 95 % interval; None if it
+    says nothing."""
     if earlier is None:
         return None
     for gate in earlier.gates:

@@ -110,7 +110,8 @@ class Work:
 
     @property
     def generations(self) -> int:
-        """Answers per arm that a full run asks for. Sampled clusters are counted with the dataset's mean cluster size."""
+        """Answers per arm that a full run asks for. Sampled clusters are counted with the dataset's mean cluster
+        size."""
         main, *others = self.data
         mean_size = main.examples / len(main.clusters) if main.clusters else 0.0
         extra = max(0, max(self.repeats.base, self.repeats.sampled) - self.repeats.base)

@@ -19,12 +19,13 @@ class UnknownGate(LookupError):
 def wanted_objectives(
     declared: Collection[Objective], improves: Collection[Objective], only: Collection[str] | None
 ) -> list[Objective]:
-    """The objectives to judge, in a fixed order: all that the service declares or the change claims, or those of `only`.
+    """The objectives to judge, in a fixed order: all that the service declares or the change claims, or those of
+    `only`.
 
     Raises:
         UnknownGate: `only` names something that is no objective, or one that the service does not declare.
     """
-    known = [objective for objective in OBJECTIVES if objective in declared or objective in improves]
+    known: list[Objective] = [objective for objective in OBJECTIVES if objective in declared or objective in improves]
     if only is None:
         return known
     for name in only:

@@ -1,12 +1,13 @@
-"""A run, from a declared comparison to its scorecard: prepare, evaluate, measure, share the error budget, decide, keep."""
+"""A run, from a declared comparison to its scorecard: prepare, evaluate, measure, share the error budget, decide,
+keep."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,21 +19,26 @@ from proveout.evaluation import (
     OpenModels,
     OutcomeRecorder,
     ReadingCollector,
+    ScoreTable,
     Scoring,
     Tally,
     evaluate,
 )
 from proveout.gates._base import CONFIDENCE_ALPHA, Evidence, Finding, Findings, Gate, claim_of, not_measured
 from proveout.gates.budget import Subject, claim_share, ledger_lines, planned_level, settle
-from proveout.gates.look import flips, histograms, metric_for_display, slices
+from proveout.gates.look import flips, histograms, slices
+from proveout.gates.notices import failure_notices, judge_notices, leak_notices, reading_notices
 from proveout.gates.plan import Detectable, RunPlan, detectable, estimated_cost
 from proveout.gates.preparation import Comparison, RunOptions, Work, gather
 from proveout.gates.registry import GATES, wanted_objectives
 from proveout.gates.scorecard import Arm as ArmLabel
-from proveout.gates.scorecard import Calls, GateResult, LedgerLine, Notice, Scorecard, decide
+from proveout.gates.scorecard import Calls, GateResult, LedgerLine, Scorecard, decide
 from proveout.gates.verdicts import judge
 from proveout.project import ObjectiveSpec
 from proveout.storage import Store
+
+if TYPE_CHECKING:
+    from proveout.evaluation.judges import JudgeCalibration
 
 IMPLIED_MARGIN = 0.02
 """The margin of an objective that a change claims to improve but the service does not declare."""
@@ -40,7 +46,8 @@ IMPLIED_MARGIN = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A run that is ready to go: what it compares, by which gates, on what data, and the plan to show before spending."""
+    """A run that is ready to go: what it compares, by which gates, on what data, and the plan to show before
+    spending."""
 
     comparison: Comparison
     options: RunOptions
@@ -114,83 +121,128 @@ def _repeats_in_words(work: Work) -> str:
     return f"{repeats.base} each"
 
 
+@dataclass(frozen=True, slots=True)
+class _Collected:
+    """What the evaluation of one run brought in."""
+
+    table: ScoreTable
+    calibrations: Mapping[str, JudgeCalibration]
+    scorer_cost: float | None
+    tally: Tally
+    failures: FailureCollector
+    seen: ReadingCollector
+    flipped: FlipCollector
+
+
 async def prove(prepared: Prepared, store: Store, on_progress: Callable[[Tally], None] | None = None) -> Scorecard:
     """Run it and decide. The scorecard is in the store when this returns; a cancelled run keeps every finished call.
 
     Raises:
+        CannotOpen: a model can't be called as declared.
         StoreError: the store could not keep what was measured.
-        LookupError: a secret is not set.
     """
     began, started = time.perf_counter(), datetime.now(UTC)
-    comparison, options, service = prepared.comparison, prepared.options, prepared.comparison.service
-    champion, challenger = comparison.champion, comparison.challenger
-    run = store.runs.start(
-        change=comparison.change,
-        service=service.name,
-        stage=comparison.stage,
-        champion=champion.fingerprint,
-        challenger=challenger.fingerprint,
+    comparison = prepared.comparison
+    async with OpenModels(comparison.project, store, prepared.options) as models:
+        arms = [Arm(variant, models.open(variant.model)) for variant in (comparison.champion, comparison.challenger)]
+        run = store.runs.start(
+            change=comparison.change,
+            service=comparison.service.name,
+            stage=comparison.stage,
+            champion=comparison.champion.fingerprint,
+            challenger=comparison.challenger.fingerprint,
+        ).id
+        try:
+            collected = await _collect(prepared, store, run, models, arms, on_progress)
+        except BaseException:
+            store.runs.finish(run, state="failed")
+            raise
+    scorecard = _scorecard(prepared, store, run, collected, began, started)
+    store.writer.flush()
+    store.runs.finish(run, scorecard=scorecard.to_json())
+    return scorecard
+
+
+async def _collect(
+    prepared: Prepared,
+    store: Store,
+    run: str,
+    models: OpenModels,
+    arms: Sequence[Arm],
+    on_progress: Callable[[Tally], None] | None,
+) -> _Collected:
+    """Ask both variants about everything, with observers that count, keep and look."""
+    scoring = prepared.scoring
+    tally = Tally(tuple(OpenModels.is_free(arm.variant.model) for arm in arms), on_progress)
+    optional = frozenset(place for place, metric in enumerate(scoring.metrics) if metric.optional)
+    failures, seen = FailureCollector(optional), ReadingCollector()
+    flipped = FlipCollector(scoring.index(_shown_metric(prepared)))
+    calibrations = await scoring.calibrate(models)
+    table = await evaluate(
+        prepared.work.tasks(),
+        arms,
+        scoring.metrics,
+        concurrency=prepared.options.concurrency,
+        observers=[tally, failures, seen, flipped, OutcomeRecorder(store, run, scoring.names)],
+        models=models,
     )
-    shown = metric_for_display([metric.name for metric in prepared.scoring.metrics], _accuracy_metric(prepared))
-    tally = Tally(tuple(OpenModels.is_free(arm.model) for arm in (champion, challenger)), on_progress)
-    failures, seen = FailureCollector(), ReadingCollector()
-    flipped = FlipCollector(prepared.scoring.index(shown))
-    recorder = OutcomeRecorder(store, run.id, prepared.scoring.names)
-    try:
-        async with OpenModels(comparison.project, store, options) as models:
-            calibrations = await prepared.scoring.calibrate(models)
-            table = await evaluate(
-                prepared.work.tasks(),
-                [Arm(variant, await models.open(variant.model)) for variant in (champion, challenger)],
-                prepared.scoring.metrics,
-                concurrency=options.concurrency,
-                observers=[tally, failures, seen, flipped, recorder],
-                models=models,
-            )
-            scorer_cost = models.spent_on_scorers
-    except BaseException:
-        store.runs.finish(run.id, state="failed")
-        raise
+    return _Collected(table, calibrations, models.spent_on_scorers, tally, failures, seen, flipped)
+
+
+def _scorecard(
+    prepared: Prepared, store: Store, run: str, collected: _Collected, began: float, started: datetime
+) -> Scorecard:
+    """Measure every gate, share the error budget, decide, and put all evidence in one record."""
+    comparison, scoring, table, tally = prepared.comparison, prepared.scoring, collected.table, collected.tally
     evidence = Evidence(
-        service, table, options.seed, prepared.scoring.judged(calibrations), prepared.scoring.lower_is_better
+        service=comparison.service,
+        table=table,
+        seed=prepared.options.seed,
+        judged=scoring.judged(collected.calibrations),
+        lower_is_better=scoring.lower_is_better,
     )
     measured = [_measure(gate, evidence, spec, comparison) for gate, spec in prepared.gates]
     measured += [Findings((_no_gate(spec, comparison),)) for spec in prepared.unmeasured]
-    gates, ledger = _verdicts(measured, prepared, store, run.id, table.digest())
-    notices = [notice for findings in measured for notice in findings.notices]
-    scorecard = Scorecard(
+    gates, ledger = _verdicts(measured, prepared, store, run, table.digest())
+    shown = _shown_metric(prepared)
+    cost, scorer_cost = tally.known_cost, collected.scorer_cost
+    return Scorecard(
         change=comparison.change,
-        service=service.name,
+        service=comparison.service.name,
         stage=comparison.stage,
         decision=decide(gates),
-        champion=ArmLabel(variant=champion.name, fingerprint=champion.fingerprint),
-        challenger=ArmLabel(variant=challenger.name, fingerprint=challenger.fingerprint),
+        champion=ArmLabel(variant=comparison.champion.name, fingerprint=comparison.champion.fingerprint),
+        challenger=ArmLabel(variant=comparison.challenger.name, fingerprint=comparison.challenger.fingerprint),
         gates=gates,
         measures=tuple(measure for findings in measured for measure in findings.measures),
         slices=slices(table, shown),
-        flips=flips(flipped),
-        flip_counts={"better": flipped.counts["better"], "worse": flipped.counts["worse"]},
+        flips=flips(collected.flipped),
+        flip_counts={"better": collected.flipped.counts["better"], "worse": collected.flipped.counts["worse"]},
         histograms=histograms(table, shown),
-        notices=(*notices, *_failure_notices(failures, comparison), *_reading_notices(seen, comparison)),
+        notices=(
+            *(notice for findings in measured for notice in findings.notices),
+            *judge_notices(collected.calibrations),
+            *failure_notices(collected.failures, comparison),
+            *reading_notices(collected.seen, comparison),
+            *leak_notices(comparison.service),
+        ),
         datasets=tuple(data.use() for data in prepared.work.data),
         ledger=ledger,
         improves=comparison.improves,
         hypothesis=comparison.hypothesis,
         calls=Calls(made=tally.made, cached=tally.cached, failed=tally.failed),
-        cost_usd=None if tally.known_cost is None or scorer_cost is None else tally.known_cost + scorer_cost,
+        cost_usd=None if cost is None or scorer_cost is None else cost + scorer_cost,
         seconds=round(time.perf_counter() - began, 3),
-        run=run.id,
+        run=run,
         started=started.isoformat(timespec="seconds"),
         version=__version__,
         settings=_settings(prepared, tally, table.column("seconds")),
     )
-    store.writer.flush()
-    store.runs.finish(run.id, scorecard=scorecard.to_json())
-    return scorecard
 
 
 def latest_scorecard(store: Store, service: str) -> Scorecard | None:
-    """The newest finished run's scorecard of a service, to plan from; None where there is none that this version can read."""
+    """The newest finished run's scorecard of a service, to plan from; None where there is none that this version can
+    read."""
     for run in store.runs.latest(5, service=service):
         kept = store.runs.scorecard(run.id)
         if kept is not None:
@@ -250,38 +302,11 @@ def _unchanged(result: GateResult) -> GateResult:
     return msgspec.structs.replace(result, verdict="fail", reason=reason)
 
 
-def _failure_notices(failures: FailureCollector, comparison: Comparison) -> list[Notice]:
-    names = (comparison.champion.name, comparison.challenger.name)
-    notices = [
-        Notice(
-            kind=f"calls_failed:{kind}",
-            message=f"{count:,} calls gave no answer ({kind}); for instance: {failures.messages[arm, kind]}",
-            variant=names[arm],
-            count=count,
-        )
-        for (arm, kind), count in sorted(failures.calls.items())
-    ]
-    for counter, kind, message in (
-        (failures.parse_failed, "parse_failed", "answers could not be read as the service wants them"),
-        (failures.unscored, "unscored", "answers have no score, because a scorer could not measure them"),
-    ):
-        notices += [
-            Notice(kind=kind, message=f"{count:,} {message}.", variant=names[arm], count=count)
-            for arm, count in sorted(counter.items())
-        ]
-    return notices
-
-
-def _reading_notices(seen: ReadingCollector, comparison: Comparison) -> list[Notice]:
-    names = (comparison.champion.name, comparison.challenger.name)
-    return [
-        Notice(kind=found.kind, message=found.message, variant=names[found.arm], count=found.count)
-        for found in seen.findings()
-    ]
-
-
-def _accuracy_metric(prepared: Prepared) -> str | None:
-    return next((spec.metric for _, spec in prepared.gates if spec.objective == "accuracy"), None)
+def _shown_metric(prepared: Prepared) -> str:
+    """The metric whose slices, flips and scores are shown: the accuracy objective's, else the first scorer's."""
+    wanted = next((spec.metric for _, spec in prepared.gates if spec.objective == "accuracy"), None)
+    names = prepared.scoring.names
+    return wanted if wanted in names else names[0]
 
 
 def _settings(prepared: Prepared, tally: Tally, seconds: Any) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""The scorecard: all evidence of one change at one stage, with the decision. Its JSON is the contract `proveout.scorecard/v1`."""
+"""The scorecard: all evidence of one change at one stage, with the decision. Its JSON is the contract
+`proveout.scorecard/v1`."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
-    """What would decide an inconclusive gate: this many examples in all (0: nothing more is needed, or no number would do)."""
+    """What would decide an inconclusive gate: this many examples in all (0: nothing more is needed, or no number would
+    do)."""
 
     examples: int = 0
 
@@ -107,7 +109,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Histogram(msgspec.Struct, frozen=True, kw_only=True):
-    """How one quantity is distributed in both variants (score, answer length, end-to-end seconds): `edges` is one longer than the counts."""
+    """How one quantity is distributed in both variants (score, answer length, end-to-end seconds): `edges` is one
+    longer than the counts."""
 
     name: str
     unit: str
@@ -126,7 +129,8 @@ class DatasetUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LedgerLine(msgspec.Struct, frozen=True, kw_only=True):
-    """How the error budget of a claim on this dataset version is shared: this is try number `attempt`, judged at `alpha`."""
+    """How the error budget of a claim on this dataset version is shared: this is try number `attempt`, judged at
+    `alpha`."""
 
     objective: Objective
     dataset_version: str
@@ -187,7 +191,8 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decide(gates: tuple[GateResult, ...]) -> Verdict:
-    """A change's decision from its gates' verdicts: shown bad beats not measurable beats not yet known; no gate at all is `error`."""
+    """A change's decision from its gates' verdicts: shown bad beats not measurable beats not yet known; no gate at all
+    is `error`."""
     verdicts = {gate.verdict for gate in gates}
     for verdict in ("fail", "error", "inconclusive"):
         if verdict in verdicts:

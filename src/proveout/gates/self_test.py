@@ -22,11 +22,15 @@ REPEATS = 2
 """Answers of the champion to each example: two independent ones make an honest pair of equals."""
 
 
+class NothingMeasured(Exception):
+    """Too few examples could be scored to compare anything."""
+
+
 class SelfTest(msgspec.Struct, frozen=True, kw_only=True):
     """How A/A comparisons came out: the share that passed a claim of improvement, and the share that was called worse.
 
-    `across_examples` says that the champion's two answers scored alike everywhere, so that the scores of different examples were paired
-    instead; `holds` is whether neither share is shown to be above the level.
+    `across_examples` says that the champion's two answers scored alike everywhere, so that the scores of different
+    examples were paired instead; `holds` is whether neither share is shown to be above the level.
     """
 
     schema: str = "proveout.selftest/v1"
@@ -46,11 +50,12 @@ async def run_self_test(
 ) -> SelfTest:
     """Ask the champion twice about every golden example, and compare it with itself in random pairings.
 
-    Each comparison draws clusters with replacement and swaps the two answers of each by a coin, so that no difference exists by
-    construction; the accuracy gate's own test then judges it at its own level.
+    Each comparison draws clusters with replacement and swaps the two answers of each by a coin, so that no difference
+    exists by construction; the accuracy gate's own test then judges it at its own level.
 
     Raises:
-        LookupError: nothing could be scored.
+        CannotOpen: the champion can't be called as declared.
+        NothingMeasured: too few examples could be scored.
     """
     scoring = Scoring.of(service)
     spec = service.objectives.get("accuracy")
@@ -63,7 +68,7 @@ async def run_self_test(
     async with OpenModels(project, store, options) as models:
         table = await evaluate(
             work.tasks(),
-            [Arm(champion, await models.open(champion.model))],
+            [Arm(champion, models.open(champion.model))],
             scoring.metrics,
             concurrency=options.concurrency,
             observers=[Tally((True,)), FailureCollector()],
@@ -72,7 +77,7 @@ async def run_self_test(
     values = table.column(metric)
     repeat = np.asarray(table.repeat)
     halves = [example_means(table, np.where(repeat == number, values, np.nan), 0) for number in (0, repeats - 1)]
-    paired = pair(table, *halves, from_source(table, work.data[0].ref.kind))
+    paired = pair(table, halves[0], halves[1], from_source(table, work.data[0].ref.kind))
     return _compare(service.name, metric, paired.champion, paired.challenger, comparisons, options.seed)
 
 
@@ -81,7 +86,7 @@ def _compare(service: str, metric: str, first: Values, second: Values, compariso
     random = np.random.default_rng(seed)
     clusters = len(first)
     if clusters < 2:
-        raise LookupError(f"{metric} could be measured on {clusters} clusters only; a self-test needs at least 2")
+        raise NothingMeasured(f"{metric} could be measured on {clusters} clusters only; a self-test needs at least 2")
     across = bool(np.array_equal(first, second))
     passed = worse = 0
     for number in range(comparisons):

@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from proveout.evaluation.table import ScoreTable
-from proveout.gates._base import Demand, Evidence, Finding, Findings, not_measured
-from proveout.gates.pairing import Paired, Values, pair
+from proveout.gates._base import DEFAULT_MAX_FAILURES, Demand, Evidence, Finding, Findings, not_measured
+from proveout.gates.pairing import Paired, from_source, pair, too_many_missing
 from proveout.gates.scorecard import Claim, Measure, Notice
 from proveout.gates.verdicts import figure
 from proveout.project.records import Objective, ObjectiveSpec
@@ -36,8 +36,8 @@ Answers = Sequence[Sequence[int | None]]
 class StabilityGate:
     """Agreement over the repeats of one input, and over the inputs of one cluster; both paired between the variants.
 
-    Pairwise agreement decides, because its expectation does not depend on the number of repeats. Total agreement (TARr@N, TARa@N: Atil et
-    al., arXiv 2408.04667) falls as N grows, so it stands beside it, taken at equal N.
+    Pairwise agreement decides, because its expectation does not depend on the number of repeats. Total agreement
+    (TARr@N, TARa@N: Atil et al., arXiv 2408.04667) falls as N grows, so it stands beside it, taken at equal N.
     """
 
     objective: ClassVar[Objective] = "stability"
@@ -50,8 +50,14 @@ class StabilityGate:
 
     def measure(self, evidence: Evidence, spec: ObjectiveSpec, claim: Claim) -> Findings:
         table = evidence.table
-        answers = [_repeats(table, arm, table.answer) for arm in (0, 1)]
-        findings, measures, notices = [self._over_repeats(evidence, answers, spec, claim)], [], []
+        limit = float(spec.settings.get("max_failures", DEFAULT_MAX_FAILURES))
+        problem = too_many_missing(table, np.ones(len(table.examples), dtype=bool), limit)
+        if problem is not None:
+            return Findings((not_measured("stability", "agreement", spec, claim, problem),))
+        answers: list[Answers] = [_repeats(table, arm, table.answer) for arm in (0, 1)]
+        findings = [self._over_repeats(evidence, answers, spec, claim)]
+        measures: list[Measure] = []
+        notices: list[Notice] = []
         shared = _equal_repeats(table, answers)
         if shared is not None:
             measures += self._totals(table, *shared)
@@ -59,15 +65,15 @@ class StabilityGate:
         if isinstance(over_clusters, Notice):
             notices.append(over_clusters)
         else:
-            finding, alpha = over_clusters
+            finding, beside = over_clusters
             findings.append(finding)
-            measures.append(alpha)
+            measures += beside
         return Findings(tuple(findings), tuple(measures), tuple(notices))
 
     def _over_repeats(self, evidence: Evidence, answers: list[Answers], spec: ObjectiveSpec, claim: Claim) -> Finding:
         """Pairwise agreement between the repeats of each example."""
         per_example = [np.array([pairwise_agreement(repeats) for repeats in arm], dtype=float) for arm in answers]
-        paired = pair(evidence.table, *per_example)
+        paired = pair(evidence.table, per_example[0], per_example[1], ~from_source(evidence.table, "failures"))
         if len(paired.names) < 2:
             most = max((len(repeats) for arm in answers for repeats in arm), default=0)
             problem = (
@@ -78,7 +84,7 @@ class StabilityGate:
 
     def _over_clusters(
         self, evidence: Evidence, answers: list[Answers], spec: ObjectiveSpec
-    ) -> tuple[Finding, Measure] | Notice:
+    ) -> tuple[Finding, list[Measure]] | Notice:
         """Agreement of answers between the different examples of one cluster (which all expect the same answer)."""
         table = evidence.table
         clusters, mixed = _similar(table)
@@ -103,11 +109,13 @@ class StabilityGate:
         )
         if len(kept) < 2:
             problem = "too many calls failed to compare the answers within clusters"
-            return not_measured("stability", "cluster_agreement", spec, "holds", problem), _alpha(answers, clusters)
-        return _finding("cluster_agreement", paired, spec, "holds", evidence.seed), _alpha(answers, clusters)
+            return not_measured("stability", "cluster_agreement", spec, "holds", problem), []
+        beside = [_unanimous(paired), _alpha(answers, clusters)]
+        return _finding("cluster_agreement", paired, spec, "holds", evidence.seed), beside
 
     def _totals(self, table: ScoreTable, examples: list[int], repeats: int) -> list[Measure]:
-        """TARr@N and TARa@N over the examples that both variants answered N times, and the worst example's agreement."""
+        """TARr@N and TARa@N over the examples that both variants answered N times, and the worst example's
+        agreement."""
         measures: list[Measure] = []
         for name, column in (("tar_raw", table.raw), ("tar_answer", table.answer)):
             arms = [_repeats(table, arm, column) for arm in (0, 1)]
@@ -138,7 +146,7 @@ def _finding(metric: str, paired: Paired, spec: ObjectiveSpec, claim: Claim, see
     )
 
 
-def _repeats(table: ScoreTable, arm: int, hashes: Sequence[int]) -> list[list[int | None]]:
+def _repeats(table: ScoreTable, arm: int, hashes: Sequence[int]) -> Answers:
     """Per example, one arm's hashes in the order of the repeats; None for a call without an answer."""
     found: list[list[tuple[int, int | None]]] = [[] for _ in range(len(table.examples))]
     for row, row_arm in enumerate(table.arm):
@@ -148,7 +156,8 @@ def _repeats(table: ScoreTable, arm: int, hashes: Sequence[int]) -> list[list[in
 
 
 def _equal_repeats(table: ScoreTable, answers: list[Answers]) -> tuple[list[int], int] | None:
-    """The examples that both variants answered completely, at the largest number of repeats that they share; None without 2 repeats."""
+    """The examples that both variants answered completely, at the largest number of repeats that they share; None
+    without 2 repeats."""
     complete = [
         (index, min(len(champion), len(challenger)))
         for index, (champion, challenger) in enumerate(zip(*answers, strict=True))
@@ -160,10 +169,12 @@ def _equal_repeats(table: ScoreTable, answers: list[Answers]) -> tuple[list[int]
 
 
 def _similar(table: ScoreTable) -> tuple[dict[str, list[int]], int]:
-    """Clusters of at least two different examples that expect the same answer; and how many were left out as they do not."""
+    """Clusters of at least two different examples that expect the same answer; and how many were left out as they do
+    not."""
     members: defaultdict[str, list[int]] = defaultdict(list)
     for index, cluster in enumerate(table.examples.clusters):
-        members[cluster].append(index)
+        if table.examples.sources[index] != "failures":
+            members[cluster].append(index)
     several = {name: rows for name, rows in members.items() if len(rows) > 1}
     alike = {name: rows for name, rows in several.items() if len({table.examples.expected[row] for row in rows}) == 1}
     return alike, len(several) - len(alike)
@@ -172,6 +183,19 @@ def _similar(table: ScoreTable) -> tuple[dict[str, list[int]], int]:
 def _across(answers: Answers, examples: Sequence[int]) -> float:
     """Agreement between the first answers of a cluster's examples."""
     return pairwise_agreement([answers[example][0] if answers[example] else None for example in examples])
+
+
+def _unanimous(paired: Paired) -> Measure:
+    """The worst case: the share of clusters in which no input at all got another answer than the others."""
+    shares = [
+        proportion_interval(int((values == 1.0).sum()), len(values)) for values in (paired.champion, paired.challenger)
+    ]
+    return Measure(
+        objective="stability",
+        metric="cluster_unanimous",
+        champion=figure(shares[0]),
+        challenger=figure(shares[1]),
+    )
 
 
 def _alpha(answers: list[Answers], clusters: dict[str, list[int]]) -> Measure:
@@ -186,8 +210,3 @@ def _alpha(answers: list[Answers], clusters: dict[str, list[int]]) -> Measure:
         champion=figure(figures[0]),
         challenger=figure(figures[1]),
     )
-
-
-def worst_agreement(values: Values) -> float:
-    """The lowest agreement of any cluster: the worst case."""
-    return float(np.min(values)) if len(values) else float("nan")

@@ -16,9 +16,9 @@ def judge(finding: Finding, alpha: float = CONFIDENCE_ALPHA) -> GateResult:
         finding: what was measured.
         alpha: the one-sided level at which a claim is tested; what must hold is always tested at 5 %.
 
-    Returns:
-        `error` when it could not be measured; `pass` when the claim is shown (also with all failed calls held against the challenger, and
-        nothing blocks it); `fail` when the opposite is shown at 5 %; otherwise `inconclusive` with the number of examples that would decide.
+    Returns: `error` when it could not be measured; `pass` when the claim is shown (also with all failed calls held
+        against the challenger, and nothing blocks it); `fail` when the opposite is shown at 5 %; otherwise
+        `inconclusive` with the number of examples that would decide.
     """
     level = alpha if finding.claim == "improves" else CONFIDENCE_ALPHA
     verdict, reason, needs = _verdict(finding, level)
@@ -75,7 +75,8 @@ def _target(finding: Finding) -> str:
 
 
 def examples_needed(finding: Finding, test: PairedTest, alpha: float, power: float = DEFAULT_POWER) -> int:
-    """How many examples would decide, were the true difference the one observed; 0 when no number would (nothing differs)."""
+    """How many examples would decide, were the true difference the one observed; 0 when no number would (nothing
+    differs)."""
     sign = 1.0 if finding.higher_is_better else -1.0
     distance = abs(sign * test.difference.value + test.margin)
     if not distance > 0 or not test.sd > 0 or math.isnan(distance):
@@ -88,8 +89,8 @@ def examples_needed(finding: Finding, test: PairedTest, alpha: float, power: flo
 def holm_levels(findings: list[tuple[Finding, float]], alpha: float) -> list[float]:
     """Holm's step-down levels for several claims of one change that share the level `alpha`, in the order given.
 
-    The smallest p-value is tested at alpha/m, the next at alpha/(m-1), and so on; once one is not rejected all later ones are tested at
-    the level that stopped it (Holm 1979).
+    The smallest p-value is tested at alpha/m, the next at alpha/(m-1), and so on; once one is not rejected all later
+    ones are tested at the level that stopped it (Holm 1979).
     """
     order = sorted(range(len(findings)), key=lambda index: findings[index][1])
     levels = [0.0] * len(findings)
