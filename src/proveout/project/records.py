@@ -27,7 +27,8 @@ class Secret:
         """The secret's value, stripped of surrounding white space.
 
         Raises:
-            LookupError: the variable is unset or empty, or the file can't be read; the message names the reference only.
+            LookupError: the variable is unset or empty, or the file can't be read; the message names the reference
+                only.
         """
         import os
 
@@ -61,8 +62,8 @@ class Limits:
 class ModelSpec:
     """Which model answers, and where: the `model:` block of a variant (or of a judge, or of an embedding scorer).
 
-    `options` holds what only one provider knows (`build`, `path`, `region`, `project`, `deployment`, `api_version`, `headers`, ...),
-    with file paths already absolute.
+    `options` holds what only one provider knows (`build`, `path`, `region`, `project`, `deployment`, `api_version`,
+    `headers`, ...), with file paths already absolute.
     """
 
     provider: str
@@ -75,7 +76,9 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a conversation in OpenAI's shape. `content` is text, or a list of content parts passed through untouched."""
+    """One message of a conversation in OpenAI's shape. `content` is text, or a list of content parts passed through
+    untouched.
+    """
 
     role: Role
     content: str | Sequence[Mapping[str, Any]]
@@ -95,7 +98,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Where a variant's model came from: `api`, `finetuned`, `quantised` or `engine`, with its parents and the method."""
+    """Where a variant's model came from: `api`, `finetuned`, `quantised` or `engine`, with its parents and the
+    method.
+    """
 
     kind: str = "api"
     parents: tuple[str, ...] = ()
@@ -104,7 +109,9 @@ class Lineage:
 
 @dataclass(frozen=True, slots=True)
 class OutputContract:
-    """What a service's answers look like: free text, one of `choices`, or JSON that meets `schema`. At most one is set."""
+    """What a service's answers look like: free text, one of `choices`, or JSON that meets `schema`. At most one is
+    set.
+    """
 
     choices: tuple[str, ...] | None = None
     schema: Mapping[str, Any] | None = None
@@ -123,8 +130,9 @@ class PromptTemplate(Protocol):
 class Variant:
     """A complete, immutable way to serve a service.
 
-    `fingerprint` is the hash of all that its answers depend on: model, endpoint, parameters, prompt text, examples, pre- and
-    post-processing (with the bytes of files and Python functions that they name). Its name, comments, key and limits are left out.
+    `fingerprint` is the hash of all that its answers depend on: model, endpoint, parameters, prompt text, examples,
+    pre- and post-processing (with the bytes of files and Python functions that they name). Its name, comments, key and
+    limits are left out.
     """
 
     name: str
@@ -167,7 +175,9 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class DatasetRef:
-    """A declared dataset: its kind, its file, how its columns map to ours, and whether clusters are to be found in it."""
+    """A declared dataset: its kind, its file, how its columns map to ours, and whether clusters are to be found in
+    it.
+    """
 
     kind: DatasetKind
     path: Path
@@ -186,7 +196,9 @@ class ScorerSpec:
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveSpec:
-    """One CLASS objective of a service. `margin` is absolute (0.02) or relative (10 % is 0.1), as the objective's metric is."""
+    """One CLASS objective of a service. `margin` is absolute (0.02) or relative (10 % is 0.1), as the objective's
+    metric is.
+    """
 
     objective: Objective
     margin: float
@@ -219,7 +231,9 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A proposal: this challenger, which improves these objectives and holds all others. `improves=()` is a forced migration."""
+    """A proposal: this challenger, which improves these objectives and holds all others. `improves=()` is a forced
+    migration.
+    """
 
     name: str
     service: str

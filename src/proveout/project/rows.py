@@ -1,20 +1,30 @@
-"""The rows of a file with their lines: JSON objects or CSV records. What can't be read is named by line, and reading goes on."""
+"""The rows of a file with their lines: JSON objects or CSV records. What can't be read is named by line, and reading
+goes on.
+"""
 
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import msgspec
 
 Row = dict[str, Any]
 
+_HALF_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]")
+
 LONGEST_LINE = 32 * 2**20
+_TOO_LONG = f"the line is longer than {LONGEST_LINE >> 20} MB"
 _decode = msgspec.json.Decoder().decode
+
+canonical = msgspec.json.Encoder(order="sorted").encode
+"""A JSON value as bytes, the same for every order of keys."""
 
 
 class Report(Protocol):
@@ -24,7 +34,9 @@ class Report(Protocol):
 
 
 def json_rows(path: Path, report: Report) -> Iterator[tuple[int, Row]]:
-    """The objects of a JSONL file, each with its line. Blank lines, a byte order mark and Windows line ends are fine."""
+    """The objects of a JSONL file, each with its line. Blank lines, a byte order mark and Windows line ends are
+    fine.
+    """
     with path.open("rb") as file:
         for number, line in _lines(file, report):
             if number == 1:
@@ -51,9 +63,7 @@ def _lines(file: BufferedReader, report: Report) -> Iterator[tuple[int, bytes]]:
         if len(line) < LONGEST_LINE or line.endswith(b"\n"):
             yield number, line
             continue
-        report.add(
-            number, "", f"the line is longer than {LONGEST_LINE >> 20} MB", "Split it, or keep large inputs elsewhere."
-        )
+        report.add(number, "", _TOO_LONG, "Split it, or keep large inputs elsewhere.")
         while line and not line.endswith(b"\n"):
             line = file.readline(LONGEST_LINE)
 
@@ -64,10 +74,31 @@ def _object(line: bytes, number: int, report: Report) -> Row | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _report_broken(line, number, error, report)
         return None
-    if type(row) is dict:
-        return row
-    report.add(number, "", "the line is no JSON object", 'Write {"input": ..., "expected": ...}.')
-    return None
+    if type(row) is not dict:
+        report.add(number, "", "the line is no JSON object", 'Write {"input": ..., "expected": ...}.')
+        return None
+    for key in row:
+        if line.count(_quoted(key)) > 1 and _repeats(line, key):
+            report.add(number, key, "the object has this key twice", "Keep one of them.")
+            return None
+    return row
+
+
+@lru_cache(maxsize=256)
+def _quoted(key: str) -> bytes:
+    return f'"{key}"'.encode()
+
+
+def _repeats(line: bytes, key: str) -> bool:
+    """Whether the outermost object holds a key more than once, of which a decoder would keep the last in silence."""
+    pairs: list[list[tuple[str, Any]]] = []
+
+    def keep(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        pairs.append(found)
+        return {}
+
+    json.loads(line, object_pairs_hook=keep)
+    return [name for name, _ in pairs[-1]].count(key) > 1
 
 
 def _report_broken(line: bytes, number: int, error: Exception, report: Report) -> None:
@@ -82,16 +113,21 @@ def _report_broken(line: bytes, number: int, error: Exception, report: Report) -
     place = re.search(r"\(byte (\d+)\)", str(error))
     column = len(line[: int(place[1])].decode(errors="ignore")) + 1 if place else None
     cause = str(error).removeprefix("JSON is malformed: ").partition(" (byte")[0]
+    if _HALF_PAIR.search(text):
+        report.add(number, "", "it holds half of a surrogate pair (`\\ud...`)", "Write the character itself, in UTF-8.")
+        return
     ends_early = "truncated" in cause and text.lstrip().startswith("{")
     instead = "Write each object whole on one line." if ends_early else "Mend the JSON of this line."
     report.add(number, "", f"it is no JSON ({cause[:1].lower()}{cause[1:]})", instead, column)
 
 
 def csv_rows(path: Path, report: Report, arrange: Callable[[Sequence[str]], bool]) -> Iterator[tuple[int, Row]]:
-    """The records of a CSV file as dictionaries, each with its first line. `arrange` is shown the header and may refuse it."""
+    """The records of a CSV file as dictionaries, each with its first line. `arrange` is shown the header and may refuse
+    it.
+    """
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        records = _records(csv.reader(file, strict=True), report)
+        records = _records(csv.reader(_text_lines(file), strict=True), report)
         _, header = next(records, (1, None))
         if header is None:
             return
@@ -108,6 +144,17 @@ def csv_rows(path: Path, report: Report, arrange: Callable[[Sequence[str]], bool
             report.add(line, "", what, "Put quotes around values with commas, and write all columns.")
 
 
+class _LineTooLong(Exception):
+    pass
+
+
+def _text_lines(file: TextIO) -> Iterator[str]:
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE and not line.endswith(("\n", "\r")):
+            raise _LineTooLong
+        yield line
+
+
 def _records(reader: Any, report: Report) -> Iterator[tuple[int, list[str]]]:
     """Non-blank records with the line that each begins on."""
     while True:
@@ -115,6 +162,9 @@ def _records(reader: Any, report: Report) -> Iterator[tuple[int, list[str]]]:
         try:
             record = next(reader)
         except StopIteration:
+            return
+        except _LineTooLong:
+            report.add(line, "", _TOO_LONG, "Split it, or keep large inputs elsewhere.")
             return
         except csv.Error as error:
             _report_quotes(line, error, report)
