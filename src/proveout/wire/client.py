@@ -12,10 +12,10 @@ from time import monotonic
 
 from proveout.wire.connect import default_ssl_context, open_connection
 from proveout.wire.connection import ClientConnection, StaleConnection, timed_out
-from proveout.wire.errors import ClientClosed, ConnectionCut, InvalidRequest
+from proveout.wire.errors import ConnectionCut, InvalidRequest
 from proveout.wire.exchange import Exchange, Flow, Response, Timeouts
 from proveout.wire.headers import Headers, encode_headers
-from proveout.wire.pool import Pool
+from proveout.wire.pool import Pool, client_closed
 from proveout.wire.proxies import Proxy, ProxySettings
 from proveout.wire.urls import Target, parse_url
 
@@ -41,8 +41,10 @@ class _Origin:
 class Client:
     """Sends requests over kept connections, at most `max_connections_per_origin` to each origin.
 
-    One client serves one event loop. It follows no redirects, keeps no cookies and retries nothing, except once on a
-    fresh connection where the server had closed a kept one before any byte of a response.
+    One client serves one event loop. It follows no redirects and keeps no cookies. It sends a request again in one case
+    only: a kept connection ended before any byte of a response, and a second arrival does no harm (its method is
+    idempotent, or it carries an `Idempotency-Key`). Whoever asked decides about all else, a POST above all: the server
+    may have acted on it.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Client:
         self._ssl_context = ssl_context
         self._proxies = ProxySettings(os.environ if trust_env else {})
         self._origins: dict[str, _Origin] = {}
+        self._opening: set[asyncio.Timeout] = set()
         self._closed = False
 
     async def send(
@@ -91,6 +94,8 @@ class Client:
             InvalidRequest: the request cannot be sent as it is.
             WireError: no whole response; see `proveout.wire.errors` for the kinds.
         """
+        if self._closed:
+            raise client_closed()
         target = parse_url(url)
         if not _METHOD.fullmatch(method) or method == "CONNECT":
             raise InvalidRequest("the method must be a word of capital letters, and not CONNECT")
@@ -109,19 +114,20 @@ class Client:
             flow,
             asyncio.get_running_loop().create_future(),
         )
-        connection = origin.pool.take_idle() or await self._connect(exchange, target, origin)
-        try:
-            return await self._carry(connection, exchange)
-        except StaleConnection:
-            exchange.finished = asyncio.get_running_loop().create_future()
-            return await self._carry(await self._connect(exchange, target, origin), exchange)
+        while True:
+            connection = origin.pool.take_idle() or await self._connect(exchange, target, origin)
+            try:
+                return await self._carry(connection, exchange)
+            except StaleConnection:  # Each time, one kept connection fewer.
+                exchange.finished = asyncio.get_running_loop().create_future()
 
     async def aclose(self) -> None:
         """End what is in flight with `ClientClosed` and close every connection. Idempotent."""
         self._closed = True
-        error = ClientClosed("the client was closed")
+        for opening in self._opening:
+            opening.reschedule(asyncio.get_running_loop().time())
         for origin in self._origins.values():
-            await origin.pool.close(error)
+            await origin.pool.close()
 
     async def __aenter__(self) -> Client:
         return self
@@ -137,6 +143,8 @@ class Client:
             # The exchange may have finished while the cancellation was on its way: then the connection is another's.
             if connection.carries(exchange):
                 connection.abandon()
+            elif not exchange.finished.cancelled():
+                exchange.finished.exception()  # Looked at, so that asyncio reports no forgotten error.
             raise
 
     async def _connect(self, exchange: Exchange, target: Target, origin: _Origin) -> ClientConnection:
@@ -145,7 +153,6 @@ class Client:
             async with asyncio.timeout(exchange.deadline - monotonic() if exchange.deadline < math.inf else None):
                 connection = await origin.pool.take_or_permit()
                 while connection is not None and not connection.usable:  # Lost on its way to us.
-                    origin.pool.discard(connection)
                     connection = await origin.pool.take_or_permit()
         except TimeoutError:
             raise timed_out(exchange, "total") from None
@@ -159,20 +166,26 @@ class Client:
         origin.pool.opened(connection)
         if self._closed:
             connection.abandon()
-            raise ClientClosed("the client was closed")
+            raise client_closed()
         return connection
 
     async def _open(self, exchange: Exchange, target: Target, origin: _Origin) -> ClientConnection:
         loop = asyncio.get_running_loop()
         left = exchange.deadline - monotonic()
-        limit = exchange.timeouts.connect
+        limit = math.inf if exchange.timeouts.connect is None else exchange.timeouts.connect
+        opening = asyncio.timeout(None if left == limit == math.inf else min(left, limit))
+        self._opening.add(opening)
         try:
-            async with asyncio.timeout(None if limit is None and left == math.inf else min(left, limit or math.inf)):
+            async with opening:
                 connection = await open_connection(
                     lambda: ClientConnection(origin.pool, loop), target, origin.proxy, self._ssl, exchange.about
                 )
         except TimeoutError:
-            raise timed_out(exchange, "connect" if limit is not None and limit <= left else "total") from None
+            if self._closed:
+                raise client_closed() from None
+            raise timed_out(exchange, "connect" if limit <= left else "total") from None
+        finally:
+            self._opening.discard(opening)
         if not connection.usable:
             raise ConnectionCut(f"{exchange.about}: the server closed the connection at once", received=0, head=False)
         return connection
@@ -183,8 +196,6 @@ class Client:
         return self._ssl_context
 
     def _add_origin(self, target: Target) -> _Origin:
-        if self._closed:
-            raise ClientClosed("the client was closed")
         pool = Pool(self._max_connections, self._idle_connection_s, self._max_header_bytes)
         origin = _Origin(pool, target, self._proxies.choose(target))
         self._origins[target.origin] = origin

@@ -78,6 +78,7 @@ async def _through_tunnel(
     try:
         await tunnel.open
         connection = make()
+        connection.connection_made(transport)
         secured = await loop.start_tls(transport, connection, context, server_hostname=target.host)
         if secured is None:
             raise TlsFailed(f"{about}: the connection was cut during the TLS handshake")

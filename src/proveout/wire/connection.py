@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
+import select
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ import httptools
 
 from proveout.wire.errors import ConnectionCut, MalformedResponse, Phase, TimedOut, TooLarge, WireError
 from proveout.wire.exchange import Exchange, Response
-from proveout.wire.headers import Headers
+from proveout.wire.headers import Headers, combined
 from proveout.wire.inflate import Inflater
 from proveout.wire.timer import LazyTimer
 
@@ -19,12 +21,13 @@ if TYPE_CHECKING:
     from proveout.wire.pool import Pool
 
 _UPLOAD_SLICE = 256 * 1024
-_STALE_WITHIN_S = 1.0
+_KEEP_ALIVE_TIMEOUT = re.compile(rb"\btimeout=(\d{1,9})\b", re.IGNORECASE)
+_CLOCKS_DIFFER_S = 1.0
 _CODINGS = {b"gzip": "gzip", b"x-gzip": "gzip", b"deflate": "deflate"}
 
 
 class StaleConnection(ConnectionCut):
-    """The server had closed a kept connection before our request reached it. The request may be sent again."""
+    """A kept connection ended before any byte of a response to a request that may be sent again."""
 
 
 class _HeadOnly(Exception):
@@ -41,6 +44,8 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_complete",
         "_exchange",
+        "_idle_s",
+        "_input",
         "_keep_alive",
         "_last_activity",
         "_loop",
@@ -68,6 +73,8 @@ class ClientConnection(asyncio.Protocol):
         self._served = False
         self._complete = False
         self._keep_alive = False
+        self._idle_s = pool.idle_connection_s
+        self._input = select.poll()
         self._write_paused = False
         self._upload: memoryview | None = None
         self._upload_at = 0
@@ -79,6 +86,11 @@ class ClientConnection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         return self._exchange is None and not self._transport.is_closing()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the kernel holds nothing unread: a kept connection with input has ended, or breaks the protocol."""
+        return not self._input.poll(0)
 
     def carries(self, exchange: Exchange) -> bool:
         return self._exchange is exchange
@@ -120,6 +132,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # pyright: ignore[reportAttributeAccessIssue]
+        self._input.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         self._read_at = self._last_activity = monotonic()
@@ -182,22 +195,27 @@ class ClientConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         exchange = self._exchange
         if exchange is not None and exchange.headers is None:  # Later fields are trailers, which nobody here uses.
-            exchange.fields.append((name.lower(), value))
+            exchange.fields.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         exchange = self._exchange
         if exchange is None:
             return
         status = self._parser.get_status_code()
-        if 100 <= status < 200:
+        if status < 100 or self._parser.get_http_version() not in ("1.1", "1.0"):
+            raise MalformedResponse(f"{exchange.about}: the response is not HTTP/1.1")
+        if status < 200:
             return
         fields = exchange.fields
         if sum(len(name) + len(value) + 4 for name, value in fields) > self._max_header_bytes:
             raise self._head_too_large(exchange)
         exchange.status = status
         exchange.headers = Headers(fields)
+        values = combined(fields)
+        if b"keep-alive" in values:
+            self._heed_keep_alive(values[b"keep-alive"])
         if exchange.method != "HEAD" and status not in (204, 304):
-            self._expect_body(exchange, dict(fields))
+            self._expect_body(exchange, values)
         if exchange.on_head is not None:
             exchange.on_head(status, exchange.headers)
         if exchange.method == "HEAD":
@@ -216,7 +234,7 @@ class ClientConnection(asyncio.Protocol):
         if exchange.size > exchange.limit:
             raise TooLarge(f"{exchange.about}: the response body is larger than {exchange.limit} bytes")
         if exchange.on_data is None:
-            exchange.pieces.append(piece)
+            exchange.collect(piece)
         else:
             exchange.on_data(self._read_at, piece)
 
@@ -237,21 +255,31 @@ class ClientConnection(asyncio.Protocol):
     def _expect_body(self, exchange: Exchange, fields: dict[bytes, bytes]) -> None:
         length = fields.get(b"content-length")
         transfer = fields.get(b"transfer-encoding")
-        if transfer is not None and transfer.strip().lower() != b"chunked":
+        if transfer is not None and transfer.lower() != b"chunked":
             raise MalformedResponse(f"{exchange.about}: the response has a transfer coding other than chunked")
         if length is not None and int(length) > exchange.limit:
             raise TooLarge(f"{exchange.about}: the response body is larger than {exchange.limit} bytes")
         exchange.ends_with_connection = length is None and transfer is None
-        coding = fields.get(b"content-encoding", b"identity").strip().lower()
+        coding = fields.get(b"content-encoding", b"identity").lower()
         if coding in _CODINGS:
-            exchange.inflater = Inflater(_CODINGS[coding], exchange.limit)
+            exchange.inflater = Inflater(_CODINGS[coding], exchange.limit, exchange.about)
         elif coding not in (b"identity", b""):
-            raise MalformedResponse(f"{exchange.about}: the response has a content coding that was not asked for")
+            raise MalformedResponse(f"{exchange.about}: the response has a content coding that is not understood here")
+
+    def _heed_keep_alive(self, hint: bytes) -> None:
+        """Give the connection up before the server does, where it says when that is (`Keep-Alive: timeout=5`)."""
+        told = _KEEP_ALIVE_TIMEOUT.search(hint)
+        if told is not None:
+            self._idle_s = min(self._pool.idle_connection_s, max(int(told[1]) - _CLOCKS_DIFFER_S, 0.0))
 
     def _stopped_by(self, cause: BaseException) -> None:
         """The parser stopped because one of our own callbacks, or the caller's, raised."""
         if isinstance(cause, _HeadOnly | _Surplus):
             self._finish(keep=False)
+        elif isinstance(cause, StopIteration):  # No future can hold one.
+            error = RuntimeError("on_head or on_data raised StopIteration")
+            error.__cause__ = cause
+            self.fail(error)
         else:
             self.fail(cause)
 
@@ -268,7 +296,7 @@ class ClientConnection(asyncio.Protocol):
         uploaded = self._upload is None
         self._detach()
         if keep and uploaded and not self._transport.is_closing():
-            self._require(self._last_activity + self._pool.idle_connection_s)
+            self._require(self._last_activity + self._idle_s)
             self._pool.release(self)
         else:
             self._pool.discard(self)
@@ -279,7 +307,7 @@ class ClientConnection(asyncio.Protocol):
                     exchange.status,
                     exchange.reason.decode("latin-1"),
                     exchange.headers or Headers(),
-                    exchange.pieces[0] if len(exchange.pieces) == 1 else b"".join(exchange.pieces),
+                    bytes(exchange.collected),
                     exchange.sent,
                     exchange.first_byte,
                     self._read_at,
@@ -330,7 +358,7 @@ class ClientConnection(asyncio.Protocol):
     def _check_deadlines(self, now: float) -> float:
         exchange = self._exchange
         if exchange is None:
-            deadline = self._last_activity + self._pool.idle_connection_s
+            deadline = self._last_activity + self._idle_s
             if now < deadline:
                 return deadline
             self.abandon()
@@ -345,8 +373,7 @@ class ClientConnection(asyncio.Protocol):
         return TooLarge(f"{exchange.about}: the response head is larger than {self._max_header_bytes} bytes")
 
     def _cut(self, exchange: Exchange) -> ConnectionCut:
-        untouched = self._read_at <= exchange.sent and monotonic() - exchange.sent < _STALE_WITHIN_S
-        if exchange.reused and untouched:
+        if exchange.reused and self._read_at <= exchange.sent and exchange.may_be_sent_again:
             return StaleConnection(f"{exchange.about}: the kept connection was closed", received=0, head=False)
         head = exchange.headers is not None
         where = f"{exchange.size} bytes into the body" if head else "before the response head was complete"

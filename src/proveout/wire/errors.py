@@ -1,4 +1,4 @@
-"""What can go wrong on the wire. Messages name method, origin and phase, and never a path, a header or a body."""
+"""What can go wrong on the wire. Messages name method and origin, and never a path, a header's value or a body."""
 
 from __future__ import annotations
 

@@ -10,6 +10,9 @@ from proveout.wire.headers import Headers
 from proveout.wire.inflate import Inflater
 
 
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Limits in seconds; None means no limit.
@@ -100,6 +103,20 @@ class Exchange:
     fields: list[tuple[bytes, bytes]] = field(default_factory=list)
     headers: Headers | None = None
     inflater: Inflater | None = None
-    pieces: list[bytes] = field(default_factory=list)
+    collected: bytes | bytearray = b""
+    """The body so far, where no `on_data` takes it: one read's bytes as they are, of more a growing array."""
     size: int = 0
     ends_with_connection: bool = False
+
+    def collect(self, piece: bytes) -> None:
+        if not self.collected:
+            self.collected = piece
+            return
+        if isinstance(self.collected, bytes):
+            self.collected = bytearray(self.collected)
+        self.collected += piece
+
+    @property
+    def may_be_sent_again(self) -> bool:
+        """Whether a second arrival of this request does no harm: its method says so (RFC 9110, 9.2.2), or a key does."""
+        return self.method in _IDEMPOTENT or b"\r\nidempotency-key:" in self.head.lower()

@@ -64,13 +64,22 @@ class Headers:
         return f"<Headers {names}>"
 
 
+def combined(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Values by name, those of a repeated field joined by commas (RFC 9110, 5.3)."""
+    values = dict(fields)
+    if len(values) < len(fields):
+        values.clear()
+        for name, value in fields:
+            values[name] = values[name] + b", " + value if name in values else value
+    return values
+
+
 def encode_headers(headers: HeaderInput) -> bytes:
     """Header lines, each ended by CRLF.
 
     Raises:
         InvalidRequest: a name is not a token, a value holds a line break or other control character, or the field is
-        one of
-            those that frame the message (connection, content-length, transfer-encoding), which the wire writes itself.
+            one that frames the message (connection, content-length, transfer-encoding), which the wire writes itself.
     """
     pairs = cast(Iterable[tuple[str, str]], headers.items() if isinstance(headers, Mapping) else headers)
     lines: list[str] = []

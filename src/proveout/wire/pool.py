@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from proveout.wire.errors import ClientClosed
+
 if TYPE_CHECKING:
     from proveout.wire.connection import ClientConnection
 
@@ -31,13 +33,20 @@ class Pool:
         """A free connection, if there is one."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable:
+            if connection.usable and connection.quiet:
                 return connection
-            self.discard(connection)
+            connection.abandon()
         return None
 
     async def take_or_permit(self) -> ClientConnection | None:
-        """A free connection, or None: then the caller holds a permit to open one (see `opened` and `return_permit`)."""
+        """A free connection, or None: then the caller holds a permit to open one (see `opened` and `return_permit`).
+
+        Raises:
+            ClientClosed: the pool was closed meanwhile.
+        """
+        connection = self.take_idle()
+        if connection is not None:
+            return connection
         if self._taken < self._limit:
             self._taken += 1
             return None
@@ -85,12 +94,12 @@ class Pool:
         if not self._open and self._all_closed is not None and not self._all_closed.done():
             self._all_closed.set_result(None)
 
-    async def close(self, error: Exception) -> None:
-        """End everything in flight and every wait with `error`; return when the sockets are closed."""
+    async def close(self) -> None:
+        """End everything in flight and every wait with `ClientClosed`; return when the sockets are closed."""
         while (waiter := self._next_waiter()) is not None:
-            waiter.set_exception(error)
+            waiter.set_exception(client_closed())
         for connection in list(self._counted):
-            connection.fail(error)
+            connection.fail(client_closed())
         if self._open:
             self._all_closed = asyncio.get_running_loop().create_future()
             await self._all_closed
@@ -101,7 +110,7 @@ class Pool:
         elif connection.usable:
             self.release(connection)
         else:
-            self.discard(connection)
+            connection.abandon()
 
     def _next_waiter(self) -> asyncio.Future[ClientConnection | None] | None:
         while self._waiters:
@@ -109,3 +118,7 @@ class Pool:
             if not waiter.done():
                 return waiter
         return None
+
+
+def client_closed() -> ClientClosed:
+    return ClientClosed("the client was closed")

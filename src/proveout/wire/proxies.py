@@ -24,18 +24,21 @@ class Proxy:
 class ProxySettings:
     """The environment's proxy variables; lower-case names win over upper-case ones.
 
-    HTTP_PROXY in upper case is ignored where REQUEST_METHOD is set: there a request's `Proxy:` header could have set
-    it.
+    HTTP_PROXY in upper case is ignored where REQUEST_METHOD is set (in a CGI script): a request's `Proxy:` header could
+    have set it.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        def variable(name: str) -> str:
-            return environment.get(name) or environment.get(name.upper()) or ""
+        def first(*names: str) -> tuple[str, str]:
+            """The first of these variables that is set: its name and value."""
+            return next(((name, environment[name]) for name in names if environment.get(name)), ("", ""))
 
-        everything = variable("all_proxy")
-        plain = environment.get("http_proxy") if "REQUEST_METHOD" in environment else variable("http_proxy")
-        self._urls = {"http": plain or everything, "https": variable("https_proxy") or everything}
-        self._direct = [entry for entry in variable("no_proxy").replace(",", " ").lower().split() if entry]
+        plain = ("http_proxy",) if "REQUEST_METHOD" in environment else ("http_proxy", "HTTP_PROXY")
+        self._urls = {
+            "http": first(*plain, "all_proxy", "ALL_PROXY"),
+            "https": first("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
+        }
+        self._direct = first("no_proxy", "NO_PROXY")[1].replace(",", " ").lower().split()
 
     def choose(self, target: Target) -> Proxy | None:
         """The proxy for `target`, or None to connect directly.
@@ -43,10 +46,10 @@ class ProxySettings:
         Raises:
             ProxyFailed: the variable does not hold an http:// proxy URL.
         """
-        url = self._urls[target.scheme]
+        variable, url = self._urls[target.scheme]
         if not url or any(_matches(entry, target) for entry in self._direct):
             return None
-        return _parse(url, f"{target.scheme.upper()}_PROXY")
+        return _parse(url, variable)
 
 
 def _matches(entry: str, target: Target) -> bool:
@@ -66,13 +69,13 @@ def _matches(entry: str, target: Target) -> bool:
 
 
 def _parse(url: str, variable: str) -> Proxy:
-    parts = urlsplit(url if "://" in url else f"http://{url}")
     try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
         host, port = parts.hostname, parts.port
     except ValueError:
-        host, port = None, None
+        raise ProxyFailed(f"{variable} holds no proxy: write http://host:port") from None
     if parts.scheme != "http" or not host:
-        raise ProxyFailed(f"{variable} is not a usable proxy: write http://host:port")
+        raise ProxyFailed(f"{variable} holds a proxy of a kind that is not spoken here: write http://host:port")
     authorization = None
     if parts.username is not None:
         credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -99,7 +99,7 @@ class SseDecoder:
         value = raw.removeprefix(b" ").decode("utf-8", "replace")
         if name == b"data":
             self._data.append(value)
-            self._data_bytes += len(raw)
+            self._data_bytes += len(raw) + 1  # An empty line of data counts too.
             self._check_size()
         elif name == b"event":
             self._event = value

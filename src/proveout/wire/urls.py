@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from proveout.wire.errors import InvalidRequest
 
 _UNSENDABLE = re.compile(r"[^\x21-\x7e]")
+_HOST = re.compile(r"[0-9a-z._-]+|[0-9a-f:.]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -34,11 +35,13 @@ def parse_url(url: str) -> Target:
 
     Raises:
         InvalidRequest: it is not an absolute http(s) URL of plain ASCII without credentials. The message does not
-        repeat
-            the URL.
+            repeat the URL.
     """
     if _UNSENDABLE.search(url):
-        raise InvalidRequest("the URL holds a space, line break or non-ASCII character: percent-encode it")
+        raise InvalidRequest(
+            "the URL holds a space, line break or non-ASCII character: percent-encode it in a path or query, "
+            "and write an international host name in its xn-- form"
+        )
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -51,6 +54,8 @@ def parse_url(url: str) -> Target:
     host = parts.hostname
     if not host or port == 0:
         raise InvalidRequest("the URL's host or port is missing")
+    if not _HOST.fullmatch(host):
+        raise InvalidRequest("the URL's host holds a character that no host name may hold")
     default = _DEFAULT_PORTS[parts.scheme]
     literal = f"[{host}]" if ":" in host else host
     return Target(
