@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from proveout.wire.body import grow
 from proveout.wire.errors import ConnectionCut, MalformedResponse, Phase, TimedOut, TooLarge, WireError
 from proveout.wire.exchange import Exchange, Response
 from proveout.wire.headers import Headers, combined
@@ -207,7 +208,7 @@ class ClientConnection(asyncio.Protocol):
         if status < 200:
             return
         fields = exchange.fields
-        if sum(len(name) + len(value) + 4 for name, value in fields) > self._max_header_bytes:
+        if self._since_body > self._max_header_bytes < sum(len(name) + len(value) + 4 for name, value in fields):
             raise self._head_too_large(exchange)
         exchange.status = status
         exchange.headers = Headers(fields)
@@ -234,7 +235,7 @@ class ClientConnection(asyncio.Protocol):
         if exchange.size > exchange.limit:
             raise TooLarge(f"{exchange.about}: the response body is larger than {exchange.limit} bytes")
         if exchange.on_data is None:
-            exchange.collect(piece)
+            exchange.collected = grow(exchange.collected, piece)
         else:
             exchange.on_data(self._read_at, piece)
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from proveout.wire.headers import Headers
 from proveout.wire.inflate import Inflater
 
-
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 
@@ -104,19 +103,11 @@ class Exchange:
     headers: Headers | None = None
     inflater: Inflater | None = None
     collected: bytes | bytearray = b""
-    """The body so far, where no `on_data` takes it: one read's bytes as they are, of more a growing array."""
+    """The body so far, where no `on_data` takes it."""
     size: int = 0
     ends_with_connection: bool = False
 
-    def collect(self, piece: bytes) -> None:
-        if not self.collected:
-            self.collected = piece
-            return
-        if isinstance(self.collected, bytes):
-            self.collected = bytearray(self.collected)
-        self.collected += piece
-
     @property
     def may_be_sent_again(self) -> bool:
-        """Whether a second arrival of this request does no harm: its method says so (RFC 9110, 9.2.2), or a key does."""
+        """Whether a second arrival does no harm: the method says so (RFC 9110, 9.2.2), or a key does."""
         return self.method in _IDEMPOTENT or b"\r\nidempotency-key:" in self.head.lower()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from proveout.wire.server_connection import ServerConnection
 
 _BODYLESS = frozenset({204, 304})
+_WRITTEN_APART = 64 * 1024
+"""A body of more bytes is not copied to stand behind its head."""
 
 
 class ServerRequest:
@@ -108,7 +110,13 @@ class Responder:
             return
         length = b"" if status in _BODYLESS else b"content-length: %d\r\n" % len(body)
         head = b"%b%b%b%b%b\r\n" % (_status_line(status), _date(), self._connection_line(), length, lines)
-        connection.write(head if self._head_only or status in _BODYLESS else head + body)
+        if self._head_only or status in _BODYLESS:
+            body = b""
+        if len(body) > _WRITTEN_APART:
+            connection.write(head)
+            connection.write(body)
+        else:
+            connection.write(head + body)
         self._release(connection)
 
     def start(self, status: int = 200, headers: HeaderInput = ()) -> None:

@@ -10,6 +10,8 @@ from proveout.wire.server_connection import App, Limits, ServerConnection
 
 __all__ = ["App", "Limits", "Responder", "Server", "ServerRequest", "serve"]
 
+_END_S = 5.0
+
 
 class Server:
     """A listening server. `close` it when done."""
@@ -31,7 +33,7 @@ class Server:
         return self._port
 
     async def close(self, *, drain_s: float = 0.0) -> None:
-        """Stop listening, give requests in flight `drain_s` seconds to finish, then cut the rest."""
+        """Stop listening, give requests in flight `drain_s` seconds to finish, then cut and cancel the rest."""
         self.draining = True
         self._listener.close()
         for connection in list(self.connections):
@@ -39,7 +41,11 @@ class Server:
         await self._wait_empty(drain_s)
         for connection in list(self.connections):
             connection.abort()
-        await self._wait_empty(5.0)
+        await self._wait_empty(_END_S)
+        for task in self.tasks:
+            task.cancel()
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=_END_S)
 
     def joined(self, connection: ServerConnection) -> None:
         self.connections.add(connection)
@@ -57,6 +63,7 @@ class Server:
             port,
             ssl=ssl_context,
             ssl_handshake_timeout=None if ssl_context is None else self.limits.head_s,
+            ssl_shutdown_timeout=None if ssl_context is None else _END_S,
             backlog=1024,
             reuse_port=reuse_port or None,
         )
@@ -80,7 +87,8 @@ async def serve(
     """Listen on `host` and `port` (0: any free one) and answer each request by `app(request, responder)`.
 
     A plain function is called inside the event loop: it answers at once, or keeps the responder and answers later. A
-    coroutine function runs as a task, which is cancelled when the client goes away.
+    coroutine function runs as a task, which is cancelled when the client goes away (a client that closes only its
+    sending side counts as gone). What a handler raises is logged and answered by 500 without its text.
     """
     server = Server(app, limits or Limits())
     await server.listen(host, port, ssl_context, reuse_port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import httptools
 
-from proveout.wire.headers import Headers
+from proveout.wire.body import grow
+from proveout.wire.headers import Headers, combined
 from proveout.wire.responder import Responder, ServerRequest
 from proveout.wire.timer import LazyTimer
 
@@ -24,6 +26,7 @@ App = Callable[[ServerRequest, Responder], Awaitable[None] | None]
 
 _log = logging.getLogger("proveout.wire")
 _LINGER_S = 2.0
+_ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 _TEXT = (("content-type", "text/plain; charset=utf-8"),)
 
 
@@ -32,7 +35,7 @@ class Limits:
     """What one peer may take. Sizes in bytes, times in seconds.
 
     `head_s` and `body_s` bound how long a request's head and body may take to arrive, `keep_alive_s` how long a quiet
-    connection is kept, and `write_s` how long a peer may leave a full write buffer untouched.
+    connection is kept, and `write_s` how long a peer may take nothing of what waits for it.
     """
 
     connections: int = 10_000
@@ -73,12 +76,14 @@ class ServerConnection(asyncio.Protocol):
         self._read_at = monotonic()
         self._since_body = 0
         self._raw_body_left = 0
-        self._stage = "quiet"  # quiet, head, body: what of the next request has come.
+        self._stage = "new"  # new, head, body, quiet: what of the next request has come.
         self._stage_since = self._read_at
+        self._unsent = 0
+        self._unsent_since = self._read_at
         self._method = ""
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
-        self._pieces: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._size = 0
         self._responder: Responder | None = None
         self._next: Responder | None = None
@@ -131,6 +136,8 @@ class ServerConnection(asyncio.Protocol):
         self._read_at = monotonic()
         if self._raw_body_left:
             data = self._take_raw_body(data)
+            if not data:
+                return
         self._since_body += len(data)
         try:
             self._parser.feed_data(data)
@@ -148,10 +155,14 @@ class ServerConnection(asyncio.Protocol):
             if self._since_body > self._limits.head_bytes:
                 self._refuse(_Refused(431, "the request head is too large"))
 
+    def eof_received(self) -> None:
+        """The client has closed, or half-closed, which looks the same from here: whoever works for it shall stop."""
+        if self._responder is not None:
+            self.abort()
+
     def pause_writing(self) -> None:
         self.write_paused = True
-        self._stage_since = monotonic()
-        self._require(self._stage_since + self._limits.write_s)
+        self._watch_sending()
 
     def resume_writing(self) -> None:
         self.write_paused = False
@@ -177,7 +188,7 @@ class ServerConnection(asyncio.Protocol):
             raise _Stop
         self._url = b""
         self._fields = []
-        self._pieces = []
+        self._body = b""
         self._size = 0
         self._enter("head", self._limits.head_s)
 
@@ -186,13 +197,13 @@ class ServerConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._stage == "head":  # Later fields are trailers, which nobody here uses.
-            self._fields.append((name.lower(), value))
+            self._fields.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         method = self._parser.get_method()
         self._method = method.decode("latin-1")
         version = self._parser.get_http_version()
-        fields = dict(self._fields)
+        fields = combined(self._fields)
         self._check_head(method, version, fields)
         self._next = Responder(
             self, head_only=method == b"HEAD", old=version == "1.0", keep_alive=self._parser.should_keep_alive()
@@ -208,7 +219,7 @@ class ServerConnection(asyncio.Protocol):
         self._size += len(piece)
         if self._size > self._limits.body_bytes:
             raise _Refused(413, "the request body is too large")
-        self._pieces.append(piece)
+        self._body = grow(self._body, piece)
 
     def on_message_complete(self) -> None:
         if not self._raw_body_left:
@@ -236,7 +247,7 @@ class ServerConnection(asyncio.Protocol):
         if transfer is not None:
             if version == "1.0":
                 raise _Refused(400, "HTTP/1.0 has no transfer codings")
-            if transfer.strip().lower() != b"chunked":
+            if transfer.lower() != b"chunked":
                 raise _Refused(501, "the only transfer coding understood here is chunked")
             if self._parser.should_upgrade():
                 raise _Refused(501, "an upgrade with a chunked body is not understood here")
@@ -244,7 +255,7 @@ class ServerConnection(asyncio.Protocol):
             raise _Refused(413, "the request body is too large")
 
     def _answer_expectation(self, expectation: bytes, version: str) -> None:
-        if expectation.strip().lower() != b"100-continue":
+        if expectation.lower() != b"100-continue":
             raise _Refused(417, "the only expectation understood here is 100-continue")
         if version == "1.1" and self._responder is None and not self._waiting:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -263,7 +274,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _take_raw_body(self, data: bytes) -> bytes:
         piece, rest = data[: self._raw_body_left], data[self._raw_body_left :]
-        self._pieces.append(piece)
+        self._body = grow(self._body, piece)
         self._raw_body_left -= len(piece)
         if not self._raw_body_left:
             self._request_complete()
@@ -273,13 +284,13 @@ class ServerConnection(asyncio.Protocol):
         responder = self._next
         if responder is None:
             return
-        path, _, query = self._url.decode("latin-1").partition("?")
+        path, _, query = _origin_form(self._url).decode("latin-1").partition("?")
         request = ServerRequest(
             self._method,
             path,
             query,
             Headers(self._fields),
-            self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces),
+            bytes(self._body),
             self._read_at,
             responder,
         )
@@ -299,9 +310,11 @@ class ServerConnection(asyncio.Protocol):
         if self._advancing:
             return
         self._advancing = True
-        while self._waiting and self._responder is None and not self.closing:
-            self._run(*self._waiting.popleft())
-        self._advancing = False
+        try:
+            while self._waiting and self._responder is None and not self.closing:
+                self._run(*self._waiting.popleft())
+        finally:
+            self._advancing = False
         if self._responder is None and not self.closing:
             if self._refused is not None:
                 self._answer_refusal(self._refused)
@@ -349,12 +362,11 @@ class ServerConnection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         if self._linger and self._transport.can_write_eof():
-            self._stage_since = monotonic()
             self._transport.write_eof()
             self._read_again()
-            self._require(self._stage_since + _LINGER_S)
         else:
             self._transport.close()
+        self._watch_sending()
 
     def _read_again(self) -> None:
         if self._reading_paused:
@@ -365,26 +377,53 @@ class ServerConnection(asyncio.Protocol):
         if deadline < self._timer.when:
             self._timer.ask(deadline)
 
+    def _watch_sending(self) -> None:
+        """From now on the client must take something of what waits for it, or close if nothing does."""
+        self._unsent = self._transport.get_write_buffer_size()
+        self._unsent_since = monotonic()
+        self._require(self._unsent_since + self._sending_limit() / 4)
+
+    def _sending_limit(self) -> float:
+        return _LINGER_S if self._linger else self._limits.write_s
+
     def _check_deadlines(self, now: float) -> float:
-        if self._responder is not None and not self.write_paused:
-            return now + self._limits.write_s
+        if self.write_paused or (self.closing and self._responder is None):
+            return self._check_sending(now)
+        if self._responder is not None:
+            return math.inf  # The handler's time is its own affair.
         deadline = self._stage_since + self._stage_limit()
         if now < deadline:
             return deadline
-        if self._stage == "quiet" or self.closing or self._responder is not None:
+        if self._stage in ("new", "quiet"):
+            self.abort()
+        else:
+            self._refuse(_Refused(408, "the request took too long to arrive"))
+        return math.inf
+
+    def _check_sending(self, now: float) -> float:
+        unsent = self._transport.get_write_buffer_size()
+        if unsent < self._unsent:
+            self._unsent_since = now
+        self._unsent = unsent
+        limit = self._sending_limit()
+        if now >= self._unsent_since + limit:
             self.abort()
             return math.inf
-        self._refuse(_Refused(408, "the request took too long to arrive"))
-        return now + _LINGER_S
+        return now + limit / 4
 
     def _stage_limit(self) -> float:
-        if self._responder is not None or self.write_paused:
-            return self._limits.write_s
-        if self.closing:
-            return _LINGER_S
-        if self._stage == "head":
-            return self._limits.head_s
-        return self._limits.body_s if self._stage == "body" else self._limits.keep_alive_s
+        if self._stage == "body":
+            return self._limits.body_s
+        return self._limits.keep_alive_s if self._stage == "quiet" else self._limits.head_s
+
+
+def _origin_form(target: bytes) -> bytes:
+    """The path and query of a request target; clients that take us for a proxy send a whole URL."""
+    whole = None if target.startswith(b"/") else _ABSOLUTE.match(target)
+    if whole is None:
+        return target
+    path = target[whole.end() :]
+    return path if path.startswith(b"/") else b"/" + path
 
 
 def _give_up(responder: Responder) -> None:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from time import monotonic
 
-
 _HELD_UP_S = 0.02
 
 
@@ -19,7 +18,7 @@ class LazyTimer:
     read first, so that a peer is never blamed for what came in time and had not been looked at.
     """
 
-    __slots__ = ("_check", "_handle", "_loop", "_looked_again", "when")
+    __slots__ = ("_check", "_handle", "_looked_again", "_loop", "when")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, check: Callable[[float], float]) -> None:
         self._loop = loop
