@@ -1,0 +1,47 @@
+"""Reports: the scorecard as terminal text, HTML, Markdown, JSON and JUnit; the plan, the self-test and the progress of a run in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from proveout.reports._base import Renderer, ReportError
+    from proveout.reports.files import write_report
+    from proveout.reports.markdown import comment_marker
+    from proveout.reports.plan import plan_in_words
+    from proveout.reports.progress import Progress, progress_display
+    from proveout.reports.registry import RENDERERS, render, renderer
+    from proveout.reports.selftest import selftest_in_words
+
+_HOMES = {
+    "_base": ("Renderer", "ReportError"),
+    "files": ("write_report",),
+    "markdown": ("comment_marker",),
+    "plan": ("plan_in_words",),
+    "progress": ("Progress", "progress_display"),
+    "registry": ("RENDERERS", "render", "renderer"),
+    "selftest": ("selftest_in_words",),
+}
+
+__all__ = [
+    "RENDERERS",
+    "Progress",
+    "Renderer",
+    "ReportError",
+    "comment_marker",
+    "plan_in_words",
+    "progress_display",
+    "render",
+    "renderer",
+    "selftest_in_words",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,145 @@
+"""The scorecard as one HTML file that needs nothing else: no request, no library, works offline and in print.
+
+What models and people wrote goes through Jinja's escaping and through `visible`, always. The page's own style and script are allowed by
+their hashes (Content Security Policy), and nothing else is.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from proveout.reports import figures, words
+from proveout.reports.changes import Piece, changes
+from proveout.reports.charts import Forest, gate_chart, histogram_chart, variants_chart
+from proveout.reports.text import clip_told, counted, phrase, visible
+
+if TYPE_CHECKING:
+    from proveout.gates.scorecard import Flip, Scorecard
+
+FLIP_BYTES = 650_000
+"""What all flips may take of the page, of the megabyte that a page may have."""
+
+LIMITS = (2000, 1000, 500, 240, 120)
+"""Characters of a flip's texts: the first that keeps the page within bounds."""
+
+MOST_FLIPS, MOST_SLICES, MOST_GATES, MOST_NOTICES = 400, 60, 60, 100
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFlip:
+    """A flip as the page shows it."""
+
+    example: str
+    direction: str
+    tags: tuple[str, ...]
+    input: str
+    expected: str
+    champion: list[Piece]
+    challenger: list[Piece]
+    champion_score: str
+    challenger_score: str
+
+
+def render_html(scorecard: Scorecard) -> str:
+    """One page of at most a megabyte."""
+    environment = _environment()
+    style, script = _source("scorecard.css"), _source("scorecard.js")
+    flips, left_out = _fitting_flips(scorecard)
+    parts = words.worst_first(scorecard)[:MOST_SLICES]
+    scale = figures.slice_scale(parts[0], scorecard) if parts else figures.Scale("share")
+    return environment.get_template("scorecard.html").render(
+        card=scorecard,
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        gates=[(gate, figures.gate_scale(gate)) for gate in scorecard.gates[:MOST_GATES]],
+        gates_left_out=max(0, len(scorecard.gates) - MOST_GATES),
+        measures=[(measure, figures.measure_scale(measure)) for measure in scorecard.measures[:200]],
+        slices=parts,
+        slices_left_out=len(scorecard.slices) - len(parts),
+        slice_scale=scale,
+        forest=Forest(parts, scorecard, scale),
+        flips=flips,
+        flips_left_out=left_out,
+        histograms=[(item, chart) for item in scorecard.histograms[:12] if (chart := histogram_chart(item))],
+        notices=scorecard.notices[:MOST_NOTICES],
+    )
+
+
+def _fitting_flips(scorecard: Scorecard) -> tuple[Markup, int]:
+    """All flips as HTML with as much of their texts as fits; and how many had to be left out because even that was too much."""
+    template = _environment().get_template("flip.html")
+    kept = sorted(scorecard.flips[:MOST_FLIPS], key=lambda flip: flip.direction != "worse")
+    done: list[str] = []
+    for limit in LIMITS:
+        done, size = [], 0
+        for flip in kept:
+            done.append(template.render(flip=_shown(flip, limit)))
+            size += len(done[-1].encode())
+            if size > FLIP_BYTES:
+                break
+        if size <= FLIP_BYTES:
+            return Markup("".join(done)), len(scorecard.flips) - len(done)
+    return Markup("".join(done[:-1])), len(scorecard.flips) - len(done) + 1
+
+
+def _shown(flip: Flip, limit: int) -> ShownFlip:
+    champion, challenger = changes(_clipped(flip.champion, limit), _clipped(flip.challenger, limit))
+    return ShownFlip(
+        example=phrase(flip.example, 60),
+        direction=flip.direction,
+        tags=tuple(phrase(tag, 30) for tag in flip.tags[:8]),
+        input=_clipped(flip.input, limit),
+        expected=_clipped(flip.expected, limit),
+        champion=champion,
+        challenger=challenger,
+        champion_score=figures.plain(flip.champion_score),
+        challenger_score=figures.plain(flip.challenger_score),
+    )
+
+
+def _clipped(text: str, limit: int) -> str:
+    return visible(clip_told(text, limit))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("proveout.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(_vocabulary())
+    environment.filters.update(safe_line=phrase, visible=visible)
+    return environment
+
+
+def _vocabulary() -> dict[str, Any]:
+    return {
+        "figures": figures,
+        "words": words,
+        "counted": counted,
+        "gate_chart": gate_chart,
+        "variants_chart": variants_chart,
+    }
+
+
+@cache
+def _source(file: str) -> str:
+    loader = _environment().loader
+    assert loader is not None
+    return loader.get_source(_environment(), file)[0]
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
