@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from proveout.evaluation import FailureCollector, ReadingCollector
 from proveout.gates.preparation import Comparison
 from proveout.gates.scorecard import Notice
-from proveout.project import Service, find_leaks
+from proveout.project import Service
 
 if TYPE_CHECKING:
     from proveout.evaluation.judges import JudgeCalibration
@@ -71,6 +71,8 @@ def judge_notices(calibrations: Mapping[str, JudgeCalibration]) -> list[Notice]:
 
 def leak_notices(service: Service) -> list[Notice]:
     """Examples that stand in two datasets, or in a prompt: the first ten, and how many more."""
+    from proveout.project import find_leaks
+
     leaks = list(find_leaks(service))
     notices = [Notice(kind="leak", message=str(leak), count=1) for leak in leaks[:MOST_LEAKS]]
     if len(leaks) > MOST_LEAKS:
