@@ -8,9 +8,9 @@ from typing import Any
 from proveout.project.documents import Document
 from proveout.project.problems import Problem, ProjectError, suggestion
 from proveout.project.reading import Reader
-from proveout.project.records import Environment, Price, Project, Secret
+from proveout.project.records import Environment, Host, LongContext, Price, Project, Secret
 from proveout.project.services import KnownScorers, ServiceFolder, read_service
-from proveout.project.shapes import EnvironmentFile, PricesFile, ProjectFile
+from proveout.project.shapes import EnvironmentFile, PricesFile, PriceShape, ProjectFile
 
 PROJECT_FILE = "proveout.yaml"
 DEFAULT_STORE = ".proveout/store.db"
@@ -30,7 +30,7 @@ def load_project(start: Path | str = ".", *, known_scorers: KnownScorers | None 
     settings = reader.document(root / PROJECT_FILE, ProjectFile)
     folders = _read_services(reader, known_scorers)
     environments = _read_environments(reader, folders)
-    prices = _read_prices(reader)
+    prices, hosts = _read_prices(reader)
     if reader.problems or settings is None:
         raise ProjectError(reader.problems)
     _, shape = settings
@@ -41,6 +41,7 @@ def load_project(start: Path | str = ".", *, known_scorers: KnownScorers | None 
         services={folder.name: folder.service for folder in folders if folder.service is not None},
         environments=environments,
         prices=prices,
+        hosts=hosts,
         settings={"defaults": shape.defaults.model_dump(exclude_none=True), "telemetry": _telemetry(shape)},
     )
 
@@ -115,27 +116,37 @@ def _read_environment(reader: Reader, path: Path, folders: list[ServiceFolder]) 
     )
 
 
-def _read_prices(reader: Reader) -> tuple[Price, ...]:
+def _read_prices(reader: Reader) -> tuple[tuple[Price, ...], tuple[Host, ...]]:
     path = reader.root / "prices.yaml"
     if not path.exists():
-        return ()
+        return (), ()
     read = reader.document(path, PricesFile)
     if read is None:
-        return ()
+        return (), ()
     document, shape = read
-    prices = [Price(**price.model_dump()) for price in shape.prices or []]
-    _refuse_second_prices(reader, document, prices)
-    return tuple(prices)
+    prices = [_price(price) for price in shape.prices or []]
+    hosts = [Host(**host.model_dump()) for host in shape.hosts or []]
+    _refuse_second(reader, document, "prices", [(price.provider, price.model, price.since) for price in prices])
+    _refuse_second(reader, document, "hosts", [(host.name, host.since) for host in hosts])
+    return tuple(prices), tuple(hosts)
 
 
-def _refuse_second_prices(reader: Reader, document: Document, prices: list[Price]) -> None:
-    seen: dict[tuple[str, str, str], int] = {}
-    for index, price in enumerate(prices):
-        first = seen.setdefault((price.provider, price.model, price.since), index)
+def _price(shape: PriceShape) -> Price:
+    fields = shape.model_dump()
+    long_context = fields.pop("long_context")
+    return Price(**fields, long_context=LongContext(**long_context) if long_context else None)
+
+
+def _refuse_second(reader: Reader, document: Document, section: str, keys: list[tuple[str, ...]]) -> None:
+    """Nothing has two prices from one day on."""
+    seen: dict[tuple[str, ...], int] = {}
+    for index, key in enumerate(keys):
+        first = seen.setdefault(key, index)
         if first != index:
-            line, _ = document.position(("prices", first))
-            what = f"{price.model} already has a price from {price.since} on, on line {line}"
-            reader.problems.append(document.problem(("prices", index), what, "Keep one of them, or mend its `since`."))
+            *_, name, since = key
+            line, _ = document.position((section, first))
+            what = f"{name} already has a price from {since} on, on line {line}"
+            reader.problems.append(document.problem((section, index), what, "Keep one of them, or mend its `since`."))
 
 
 def _store_url(root: Path, declared: str | None) -> str:

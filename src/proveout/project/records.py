@@ -257,8 +257,24 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class LongContext:
+    """US dollars per million tokens of every request with more than `above` input tokens; None: as for others."""
+
+    above: int
+    input: float
+    output: float
+    cached_input: float | None = None
+    cache_write: float | None = None
+    reasoning: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars per million tokens of one model, from a date on."""
+    """US dollars per million tokens of one model, from a date on.
+
+    Without a price of their own, cached and written input tokens cost as much as others, and reasoning tokens as much
+    as output. `tiers` are factors by the name of a service tier (`batch`, `flex`, `priority`).
+    """
 
     provider: str
     model: str
@@ -267,6 +283,28 @@ class Price:
     output: float
     cached_input: float | None = None
     per_request: float = 0.0
+    cache_write: float | None = None
+    reasoning: float | None = None
+    tiers: Mapping[str, float] = field(default_factory=dict)
+    long_context: LongContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What one machine that serves a model of one's own costs, from a date on.
+
+    `kilowatts` is what it draws under load and `usd_per_kwh` what that costs, where the price per hour does not hold
+    it; `pue` is the data centre's total power over its machines' (power usage effectiveness). `people_usd_per_month`
+    is paid for the whole service, however many machines it has.
+    """
+
+    name: str
+    since: str
+    usd_per_hour: float
+    kilowatts: float = 0.0
+    usd_per_kwh: float = 0.0
+    pue: float = 1.0
+    people_usd_per_month: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +318,7 @@ class Project:
     environments: Mapping[str, Environment]
     prices: tuple[Price, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    hosts: tuple[Host, ...] = ()
 
     def change(self, name: str) -> tuple[Service, Change]:
         """The change called `name` (or `service/name`) with its service.

@@ -83,7 +83,7 @@ def read_service(reader: Reader, folder: Path, known_scorers: KnownScorers | Non
         variants=variants,
         changes=changes,
         allow_code_execution=shape.allow_code_execution,
-        traffic={} if shape.traffic is None else shape.traffic.model_dump(),
+        traffic={} if shape.traffic is None else shape.traffic.model_dump(exclude_none=True),
         rollout=rollout_record(shape.rollout) or {},
     )
     return ServiceFolder(folder.name, service, names)

@@ -3,7 +3,7 @@ messages.
 """
 
 from proveout.project.shapes._base import Shape
-from proveout.project.shapes.files import ChangeFile, EnvironmentFile, PricesFile, ProjectFile
+from proveout.project.shapes.files import ChangeFile, EnvironmentFile, PricesFile, PriceShape, ProjectFile
 from proveout.project.shapes.model import FAMILY_OF_PROVIDER, ModelShape
 from proveout.project.shapes.service import ROLLOUT_STEPS, RolloutShape, ServiceFile
 from proveout.project.shapes.steps import INPUT_STEP_NAMES, OUTPUT_STEP_NAMES
@@ -21,6 +21,7 @@ __all__ = [
     "EnvironmentFile",
     "ModelShape",
     "PairShape",
+    "PriceShape",
     "PricesFile",
     "ProjectFile",
     "PromptFrontMatter",

@@ -245,6 +245,14 @@ class CostShape(ObjectiveShape):
     metric: Literal["usd_per_request", "usd_per_success"] | None = Field(
         default=None, description="The metric that decides.", examples=["usd_per_success"]
     )
+    success_at: Amount | None = Field(
+        default=None,
+        description="Score of the accuracy metric from which an answer is a success; 1 unless set.",
+        examples=[0.8],
+    )
+    max_failures: Margin | None = Field(
+        default=None, description="Share of failed calls above which nothing is decided.", examples=["5%"]
+    )
 
 
 class SecurityShape(ObjectiveShape):
@@ -277,6 +285,11 @@ class TrafficShape(Shape):
 
     requests_per_month: Amount = Field(
         gt=0, description="Requests in a month, for the monthly cost.", examples=[3000000]
+    )
+    uncertainty: Margin | None = Field(
+        default=None,
+        description="By how much the requests of a month may differ from that: one standard deviation, as a share.",
+        examples=["15%"],
     )
 
 
