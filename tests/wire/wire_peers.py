@@ -7,6 +7,10 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
+
+from proveout.wire import Server, serve
+from proveout.wire.server import App
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -65,3 +69,33 @@ def open_sockets() -> int:
     """How many sockets this process holds."""
     links = (os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
     return sum(1 for name in links if name.startswith("socket:"))
+
+
+@contextlib.asynccontextmanager
+async def serving(app: App, **settings: Any) -> AsyncIterator[Server]:
+    """The wire's own server, closed at the end."""
+    server = await serve(app, **settings)
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+def http(status: str, *lines: str, body: bytes = b"") -> bytes:
+    """A response as bytes: `http("200 OK", "content-length: 2", body=b"hi")`."""
+    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode("latin-1") + body
+
+
+def whole(body: bytes, *lines: str) -> bytes:
+    """A 200 response with its content length."""
+    return http("200 OK", f"content-length: {len(body)}", *lines, body=body)
+
+
+async def until(condition: Callable[[], object], what: str, *, within_s: float = 5.0) -> None:
+    """Wait for a condition; fail naming `what` was waited for."""
+    try:
+        async with asyncio.timeout(within_s):
+            while not condition():
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"waited {within_s} s for {what}") from None

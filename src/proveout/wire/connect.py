@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import ssl
@@ -62,7 +63,7 @@ async def open_connection(
 def _reason(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return "the host's name was not found"
-    return error.strerror or str(error) or type(error).__name__
+    return os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
 
 
 async def _through_tunnel(
