@@ -28,11 +28,17 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens as the endpoint counted them."""
+    """Tokens as the endpoint counted them, in one meaning for all providers.
+
+    `input_tokens` are all of the request's, including the `cached_tokens` that were read from the provider's prompt cache
+    and the `cache_write_tokens` that were written to it; `output_tokens` are all of the answer's, including
+    `reasoning_tokens`.
+    """
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
     reasoning_tokens: int = 0
 
 

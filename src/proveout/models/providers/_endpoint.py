@@ -1,0 +1,271 @@
+"""One call to one HTTP endpoint: send, read whole or streamed, and say what went wrong. What is said is an `Api`'s matter."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from proveout import wire
+from proveout.models._base import Generation, ModelError, Request, Timings
+from proveout.models.providers._draft import Draft
+from proveout.models.providers._failures import UNREADABLE, Failures, PromptFiltered
+
+MAX_ANSWER_BYTES = 32 * 2**20
+_MAX_CONNECT_S = 10.0
+
+HeaderPairs = Sequence[tuple[str, str]]
+Feed = Callable[[float, bytes], None]
+"""Takes a piece of a stream with the time of the read that brought it."""
+
+
+class Post(NamedTuple):
+    """Where to send what."""
+
+    url: str
+    body: bytes
+
+
+class Api(Protocol):
+    """One wire format of model calls.
+
+    What `read` and a feed raise of `UNREADABLE` means that the answer is malformed; a ModelError goes to the caller.
+    """
+
+    def post(self, request: Request) -> Post:
+        """The call in this format.
+
+        Raises:
+            ModelError: `bad_request`: something in the request has no equivalent here.
+        """
+        ...
+
+    def read(self, answer: Any, draft: Draft) -> None:
+        """Read a whole answer, parsed from JSON."""
+        ...
+
+    def feed(self, draft: Draft) -> Feed:
+        """A reader of one stream, which fills the draft."""
+        ...
+
+    def learn(self, refused: ModelError) -> bool:
+        """An endpoint refused a request: whether it should be put in another way, once."""
+        ...
+
+
+class Signer(Protocol):
+    """Gives the headers that prove who calls, for each call anew."""
+
+    async def headers(self, post: Post, stream: bool) -> HeaderPairs:
+        """All headers of the call.
+
+        Raises:
+            ModelError: `auth`: there are no valid credentials.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class _Stream:
+    """A streamed response: handed to the feed as it comes, or kept where it is no stream after all."""
+
+    feed: Feed
+    status: int = 0
+    headers: wire.Headers | None = None
+    streaming: bool = False
+    kept: bytearray | None = None
+    at: float = 0.0
+    """Time of the last read."""
+
+    def on_head(self, status: int, headers: wire.Headers) -> None:
+        self.status = status
+        self.headers = headers
+        kind = headers.get("content-type") or ""
+        self.streaming = 200 <= status < 300 and "json" not in kind and "html" not in kind
+
+    def on_data(self, at: float, piece: bytes) -> None:
+        self.at = at
+        if self.streaming:
+            self.feed(at, piece)
+        elif self.kept is None:
+            self.kept = bytearray(piece)
+        else:
+            self.kept += piece
+
+
+class Endpoint:
+    """A model behind an HTTP API; makes one attempt a call. The client is the caller's, and stays open."""
+
+    def __init__(
+        self,
+        api: Api,
+        client: wire.Client,
+        *,
+        headers: HeaderPairs,
+        failures: Failures,
+        timeout_s: float,
+        signer: Signer | None = None,
+    ) -> None:
+        self._api = api
+        self._client = client
+        self._headers = headers
+        self._failures = failures
+        self._signer = signer
+        self._closed = False
+        # A whole answer's first byte comes with its last, and a thinking model is silent for long: only the total counts.
+        self._timeouts = wire.Timeouts(
+            connect=min(_MAX_CONNECT_S, timeout_s), first_byte=None, idle=None, total=timeout_s
+        )
+
+    async def generate(self, request: Request) -> Generation:
+        """One answer, from one attempt.
+
+        Raises:
+            ModelError: no answer was had.
+        """
+        if self._closed:
+            raise self._failures.error("cut", "the model was closed")
+        try:
+            return await self._attempt(request)
+        except ModelError as error:
+            if error.kind == "bad_request" and self._api.learn(error):
+                return await self._attempt(request)
+            raise
+
+    async def aclose(self) -> None:
+        """Take no further calls. Idempotent."""
+        self._closed = True
+
+    async def _attempt(self, request: Request) -> Generation:
+        post = self._api.post(request)
+        headers = self._headers if self._signer is None else await self._signer.headers(post, request.stream)
+        if request.stream:
+            return await self._streamed(post, headers)
+        try:
+            response = await self._client.send(
+                "POST",
+                post.url,
+                headers=headers,
+                body=post.body,
+                timeouts=self._timeouts,
+                max_body_bytes=MAX_ANSWER_BYTES,
+            )
+        except wire.WireError as error:
+            raise self._failures.of_wire(error) from error
+        if not 200 <= response.status < 300:
+            e2e = response.done - response.sent
+            return filtered(self._failures.of_status(response.status, response.headers, response.body), e2e)
+        return self._whole(response.body, response.sent, response.done)
+
+    async def _streamed(self, post: Post, headers: HeaderPairs) -> Generation:
+        draft = Draft()
+        stream = _Stream(self._api.feed(draft))
+        sent = monotonic()
+        try:
+            response = await self._client.send(
+                "POST",
+                post.url,
+                headers=headers,
+                body=post.body,
+                timeouts=self._timeouts,
+                max_body_bytes=MAX_ANSWER_BYTES,
+                on_head=stream.on_head,
+                on_data=stream.on_data,
+            )
+            sent, done = response.sent, response.done
+        except wire.WireError as error:
+            if not draft.ended:
+                raise self._failures.of_wire(error) from error
+            done = stream.at  # The stream said that it is whole; how its connection ends does not matter.
+        except UNREADABLE as error:
+            raise self._failures.of_reading(error) from error
+        if not stream.streaming:
+            body = bytes(stream.kept or b"")
+            if not 200 <= stream.status < 300:
+                headers_back = stream.headers or wire.Headers()
+                return filtered(self._failures.of_status(stream.status, headers_back, body), done - sent)
+            return self._whole(body, sent, done)
+        if draft.finish is None and not draft.ended:
+            raise self._failures.error("cut", "the stream ended before the answer did", retryable=True)
+        return self._closed_draft(draft, sent, done, streamed=True)
+
+    def _whole(self, body: bytes, sent: float, done: float) -> Generation:
+        draft = Draft()
+        try:
+            answer = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            raise self._failures.error("malformed", _no_json(body), retryable=True) from None
+        try:
+            self._api.read(answer, draft)
+        except UNREADABLE as error:
+            raise self._failures.of_reading(error) from error
+        return self._closed_draft(draft, sent, done, streamed=False)
+
+    def _closed_draft(self, draft: Draft, sent: float, done: float, *, streamed: bool) -> Generation:
+        if draft.empty:
+            raise self._failures.error("malformed", "the answer holds no choice", retryable=True)
+        try:
+            return draft.generation(sent, done, streamed=streamed)
+        except UNREADABLE as error:
+            raise self._failures.of_reading(error) from error
+
+
+def _no_json(body: bytes) -> str:
+    if not body:
+        return "the answer is empty"
+    page = body.lstrip()[:1] == b"<"
+    return "the answer is an HTML page, as proxies send" if page else f"the answer's {len(body)} bytes are no JSON"
+
+
+def filtered(error: ModelError, e2e: float) -> Generation:
+    """A prompt that the provider's filter stopped is an answer of that provider: an empty one. All else is raised.
+
+    Raises:
+        ModelError: `error`, where it is no filter's.
+    """
+    if not isinstance(error, PromptFiltered):
+        raise error
+    return Generation(text="", finish_reason="content_filter", refusal=str(error), timings=Timings(e2e=e2e))
+
+
+async def fetched(send: Awaitable[wire.Response], failures: Failures) -> Any:
+    """The JSON that a plain exchange brings.
+
+    Raises:
+        ModelError: it brings none.
+    """
+    try:
+        response = await send
+    except wire.WireError as error:
+        raise failures.of_wire(error) from error
+    if not 200 <= response.status < 300:
+        raise failures.of_status(response.status, response.headers, response.body)
+    try:
+        return orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        raise failures.error("malformed", _no_json(response.body), retryable=True) from None
+
+
+def sse_feed(draft: Draft, on_event: Callable[[wire.Event, float], None]) -> Feed:
+    """A feed of server-sent events.
+
+    Raises (from the feed):
+        ValueError: what came is no event stream.
+    """
+    decoder = wire.SseDecoder()
+    looked = False
+
+    def feed(at: float, piece: bytes) -> None:
+        nonlocal looked
+        if not looked:
+            looked = True
+            if b"\0" in piece[:512]:
+                raise ValueError("its bytes are no event stream")
+        for event in decoder.feed(piece):
+            if not draft.ended:
+                on_event(event, at)
+
+    return feed
