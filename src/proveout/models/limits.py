@@ -25,6 +25,9 @@ BURST_S = 1.0
 FIRST_CONCURRENCY = 32
 MOST_CONCURRENCY = 256
 DECREASE = 0.7
+PROBE_ROUNDS = 10
+"""Rounds of answers that it takes to go up by one at the level at which the endpoint last complained."""
+
 LONGEST_HOLD_S = 60.0
 """Longest that one `Retry-After` holds everybody back; the caller who got it waits for all of it."""
 
@@ -60,19 +63,21 @@ class Pace:
 class Concurrency:
     """How many calls may be in flight: additive increase, multiplicative decrease, as TCP does it (RFC 5681).
 
-    Every answer adds one to the limit until the endpoint first complains; from then on, a whole round of answers adds
-    one. A complaint (429, 5xx, a time-out) lowers the limit to a part of what was in flight, once for all calls that
-    were in flight with it, and `Retry-After` holds everybody.
+    Every answer adds one to the limit until the endpoint first complains; from then on, a round of answers adds one, and
+    near the level of the last complaint ten rounds do (as CUBIC, RFC 9438, dwells there). A complaint (429, 5xx, a
+    time-out) lowers the limit to a part of what was in flight, once for all calls that were in flight with it, and
+    `Retry-After` holds everybody.
     """
 
-    __slots__ = ("_complained_at", "_fast_below", "held_until", "in_flight", "limit", "most")
+    __slots__ = ("_complained_at", "_level", "held_until", "in_flight", "limit", "most")
 
     def __init__(self, most: int | None = None) -> None:
         self.most = MOST_CONCURRENCY if most is None else most
         self.limit = float(min(FIRST_CONCURRENCY, self.most))
         self.in_flight = 0
         self.held_until = -math.inf
-        self._fast_below = math.inf
+        self._level = 0
+        """Calls in flight at the last complaint; 0 before the first."""
         self._complained_at = -math.inf
 
     def has_room(self) -> bool:
@@ -87,14 +92,19 @@ class Concurrency:
         self.in_flight -= 1
         if outcome == "answered":
             if began > self._complained_at and 2 * busy >= self.limit:
-                step = 1.0 if self.limit < self._fast_below else 1.0 / self.limit
-                self.limit = min(self.limit + step, float(self.most))
+                self.limit = min(self.limit + self._step(), float(self.most))
         elif outcome == "overloaded":
             self.held_until = max(self.held_until, now + min(retry_after_s or 0.0, LONGEST_HOLD_S))
             if began > self._complained_at:
                 self.limit = max(1.0, min(self.limit, busy) * DECREASE)
-                self._fast_below = self.limit
+                self._level = busy
                 self._complained_at = now
+
+    def _step(self) -> float:
+        if not self._level:
+            return 1.0
+        near = self._level - 1 <= self.limit < self._level + 1
+        return 1.0 / (self.limit * PROBE_ROUNDS) if near else 1.0 / self.limit
 
     def allow(self, most: int) -> None:
         """Never go beyond `most` from now on."""
