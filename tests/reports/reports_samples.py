@@ -154,10 +154,11 @@ PASSED = Scorecard(
         ),
     ),
     notices=(
+        Notice(kind="truncated", message="3 answers were cut at the token limit.", variant="base", count=3),
         Notice(
-            kind="truncated", message="3 answers were cut at the token limit.", variant="base", count=3
+            kind="no_clusters",
+            message="Agreement over similar inputs was not measured: no cluster has 2 examples or more.",
         ),
-        Notice(kind="no_clusters", message="Agreement over similar inputs was not measured: no cluster has 2 examples or more."),
     ),
     datasets=(DatasetUse(kind="golden", version="5c1d88a90b7e", examples=480, clusters=480),),
     ledger=(
@@ -178,7 +179,12 @@ PASSED = Scorecard(
     run="20260711-8d1f",
     started="2026-07-11T09:30:12+00:00",
     version="0.1.0",
-    settings={"repeats": "1 each, 4 on 120 clusters", "seed": 0, "concurrency": 16, "usd_per_call": {"9f2c": 0.0004, "03be": None}},
+    settings={
+        "repeats": "1 each, 4 on 120 clusters",
+        "seed": 0,
+        "concurrency": 16,
+        "usd_per_call": {"9f2c": 0.0004, "03be": None},
+    },
 )
 
 FAILED = msgspec.structs.replace(
@@ -355,7 +361,9 @@ HOSTILE_CARD = msgspec.structs.replace(
     hypothesis=HOSTILE,
     champion=Arm(variant=HOSTILE, fingerprint=HOSTILE),
     gates=(gate(metric=HOSTILE, method=HOSTILE, reason=HOSTILE, verdict="fail", unit=HOSTILE),),
-    measures=(Measure(objective="accuracy", metric=HOSTILE, champion=figure(0.5, 0.4, 0.6), challenger=figure(0.5, 0.4, 0.6)),),
+    measures=(
+        Measure(objective="accuracy", metric=HOSTILE, champion=figure(0.5, 0.4, 0.6), challenger=figure(0.5, 0.4, 0.6)),
+    ),
     slices=tuple(msgspec.structs.replace(part, tag=HOSTILE, metric=HOSTILE) for part in PASSED.slices),
     flips=(
         Flip(
@@ -399,7 +407,11 @@ def many_flips(count: int, size: int) -> Scorecard:
     answer = "".join(f"word{index % 97} <b>&amp; “quoted” " for index in range(size // 20 + 1))[:size]
     flips = tuple(
         msgspec.structs.replace(
-            FLIPS[index % 2], example=f"t-{index}", input=answer, champion=answer, challenger=answer.replace("word9", "änders ")
+            FLIPS[index % 2],
+            example=f"t-{index}",
+            input=answer,
+            champion=answer,
+            challenger=answer.replace("word9", "änders "),
         )
         for index in range(count)
     )

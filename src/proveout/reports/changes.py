@@ -28,7 +28,11 @@ def changes(first: str, second: str) -> tuple[list[Piece], list[Piece]]:
     end = len(commonprefix([one[start:][::-1], other[start:][::-1]]))
     left, right = one[start : len(one) - end], other[start : len(other) - end]
     shared_start, shared_end = "".join(one[:start]), "".join(one[len(one) - end :])
-    marked = _marked(left, right) if len(left) <= MOST_WORDS and len(right) <= MOST_WORDS else ([(left, True)], [(right, True)])
+    marked = (
+        _marked(left, right)
+        if len(left) <= MOST_WORDS and len(right) <= MOST_WORDS
+        else ([(left, True)], [(right, True)])
+    )
     return tuple(_pieces([([shared_start], False), *side, ([shared_end], False)]) for side in marked)  # type: ignore[return-value]
 
 

@@ -72,7 +72,9 @@ def gate_chart(gate: GateResult) -> Markup:
     )
     left, right = ("worse", "better") if gate.higher_is_better else ("better", "worse")
     parts = [
-        Markup('<rect class="region" x="{}" y="20" width="{:.1f}" height="44"/>').format(start, float(end) - float(start)),
+        Markup('<rect class="region" x="{}" y="20" width="{:.1f}" height="44"/>').format(
+            start, float(end) - float(start)
+        ),
         _vertical("zero", axis.at(0.0), 20, 64),
         _text("note", axis.at(0.0), 13, "no difference", _anchor(axis, 0.0)) if line == 0.0 else Markup(""),
     ]
@@ -113,13 +115,27 @@ def variants_chart(gate: GateResult, champion: str, challenger: str) -> Markup:
         y = 26 + 30 * index
         parts += [
             _interval_line(label, axis, figure.low or 0.0, figure.value or 0.0, figure.high or 0.0, y),
-            _text("note", axis.at(figure.value or 0.0), y - 11, f"{name(variant)[:22]} {scale.value(figure.value)}", "middle")
+            _text(
+                "note",
+                axis.at(figure.value or 0.0),
+                y - 11,
+                f"{name(variant)[:22]} {scale.value(figure.value)}",
+                "middle",
+            )
             if _central(axis, figure.value or 0.0)
-            else _text("note", axis.at(figure.value or 0.0), y - 11, scale.value(figure.value), _anchor(axis, figure.value or 0.0)),
+            else _text(
+                "note",
+                axis.at(figure.value or 0.0),
+                y - 11,
+                scale.value(figure.value),
+                _anchor(axis, figure.value or 0.0),
+            ),
         ]
     words = ". ".join(f"{label} {name(variant)}: {scale.figure(figure)}" for label, variant, figure in rows)
     bottom = 10 + 30 * len(rows)
-    return _svg(WIDTH, bottom + 26, f"{words}.", [*parts, *_axis(axis, bottom + 4, lambda tick: scale.tick(tick, signed=False))])
+    return _svg(
+        WIDTH, bottom + 26, f"{words}.", [*parts, *_axis(axis, bottom + 4, lambda tick: scale.tick(tick, signed=False))]
+    )
 
 
 class Forest:
@@ -241,5 +257,3 @@ def _central(axis: Axis, value: float) -> bool:
 
 def _whole(figure: Figure) -> bool:
     return known(figure.value) and known(figure.low) and known(figure.high)
-
-

@@ -59,7 +59,9 @@ class Scale:
         """A figure in one line: `56.3% (53.6–58.9%, n = 1,319)`."""
         if not known(figure.value):
             return NOT_MEASURED
-        return f"{self.value(figure.value)} ({self.interval(figure.low, figure.high) or 'no interval'}, n = {figure.n:,})"
+        return (
+            f"{self.value(figure.value)} ({self.interval(figure.low, figure.high) or 'no interval'}, n = {figure.n:,})"
+        )
 
     def difference(self, value: float | None) -> str:
         """A signed difference: `+21.5 points`, `−34%`, `+3 ms`."""
@@ -100,7 +102,9 @@ class Scale:
             return f"{sign}{_trimmed(size * 100)}%"
         if self.kind == "share":
             return f"{sign}{_trimmed(size * 100)}"
-        return sign + (Scale(self.kind).value(size) if self.kind != "plain" else plain(size))
+        if self.kind == "seconds":
+            return sign + (f"{_trimmed(size)} s" if size >= 1 or size == 0 else f"{_trimmed(size * 1000)} ms")
+        return sign + (usd(size) if self.kind == "usd" else plain(size))
 
     @property
     def difference_unit(self) -> str:
@@ -224,7 +228,7 @@ def duration(value: float | None) -> str:
     if not known(value):
         return "unknown"
     if value < 60:
-        return f"{value:.1f} s" if value >= 1 else f"{value:.2f} s"
+        return f"{value:.1f} s".replace(".0 ", " ") if value >= 1 else f"{value:.2f} s"
     if value < 3600:
         return f"{int(value) // 60} min {int(value) % 60} s"
     if value < 48 * 3600:

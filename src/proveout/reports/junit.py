@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from proveout.reports.figures import gate_scale, known, p_value, worth_n
 from proveout.reports.text import clip_told, phrase, visible
-from proveout.reports.words import claim_in_words, decision_sentence, level_in_words, name, needs_in_words, notice_in_words
+from proveout.reports.words import (
+    claim_in_words,
+    decision_sentence,
+    level_in_words,
+    name,
+    needs_in_words,
+    notice_in_words,
+)
 
 if TYPE_CHECKING:
     from proveout.gates.scorecard import GateResult, Scorecard
@@ -53,7 +60,9 @@ def render_junit(scorecard: Scorecard) -> str:
         case = _case_element(suite, "no gate", f"{service}.{change}.{stage}")
         ElementTree.SubElement(case, "error", {"type": "error", "message": decision_sentence(scorecard)})
     notices = "\n".join(notice_in_words(notice) for notice in scorecard.notices[:200])
-    ElementTree.SubElement(suite, "system-out").text = clip_told(f"{decision_sentence(scorecard)}\n{notices}".strip(), 50_000)
+    ElementTree.SubElement(suite, "system-out").text = clip_told(
+        f"{decision_sentence(scorecard)}\n{notices}".strip(), 50_000
+    )
     ElementTree.SubElement(suite, "system-err")
     ElementTree.indent(root, " ")
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
@@ -104,10 +113,14 @@ def _properties(scorecard: Scorecard) -> list[tuple[str, str]]:
         key = f"{gate.objective}.{gate.metric}"
         for label, figure in (("champion", gate.champion), ("challenger", gate.challenger)):
             values = (figure.value, figure.low, figure.high)
-            found += [(f"{key}.{label}{part}", _number(x)) for part, x in zip(("", ".low", ".high"), values, strict=True)]
+            found += [
+                (f"{key}.{label}{part}", _number(x)) for part, x in zip(("", ".low", ".high"), values, strict=True)
+            ]
             found.append((f"{key}.{label}.n", str(figure.n)))
         values = (gate.difference.value, gate.difference.low, gate.difference.high)
-        found += [(f"{key}.difference{part}", _number(x)) for part, x in zip(("", ".low", ".high"), values, strict=True)]
+        found += [
+            (f"{key}.difference{part}", _number(x)) for part, x in zip(("", ".low", ".high"), values, strict=True)
+        ]
         found += [
             (f"{key}.margin", _number(gate.margin)),
             (f"{key}.p_value", p_value(gate.p_value) if not known(gate.p_value) else repr(gate.p_value)),

@@ -13,9 +13,19 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from proveout.reports.figures import bounds, duration, gate_scale, known, measure_scale, slice_scale, usd, without_unit, worth_n
+from proveout.reports.figures import (
+    bounds,
+    duration,
+    gate_scale,
+    known,
+    measure_scale,
+    slice_scale,
+    usd,
+    without_unit,
+    worth_n,
+)
 from proveout.reports.strips import strip
-from proveout.reports.text import phrase
+from proveout.reports.text import counted, phrase
 from proveout.reports.words import (
     DECISION_WORDS,
     LEDGER_MEANING,
@@ -52,7 +62,21 @@ COLOURS: dict[Verdict, str] = {"pass": "green", "fail": "red", "inconclusive": "
 
 _RULED = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
 _PLAIN = str.maketrans(
-    {"✓": "+", "✗": "x", "…": "...", "−": "-", "·": "-", "─": "-", "━": "=", "●": "o", "├": "|", "┤": "|", "│": "|", "┊": ":", "→": ">"}
+    {
+        "✓": "+",
+        "✗": "x",
+        "…": "...",
+        "−": "-",
+        "·": "-",
+        "─": "-",
+        "━": "=",
+        "●": "o",
+        "├": "|",
+        "┤": "|",
+        "│": "|",
+        "┊": ":",
+        "→": ">",
+    }
 )
 
 
@@ -82,13 +106,21 @@ def encodable(text: str, encoding: str) -> str:
     try:
         text.encode(encoding)
     except (UnicodeEncodeError, LookupError):
-        return text.translate(_PLAIN).encode("ascii" if encoding.lower() in ("", "unknown") else encoding, "replace").decode(encoding)
+        return (
+            text.translate(_PLAIN)
+            .encode("ascii" if encoding.lower() in ("", "unknown") else encoding, "replace")
+            .decode(encoding)
+        )
     return text
 
 
 def scorecard_view(scorecard: Scorecard, width: int) -> RenderableType:
     """Everything, as one rich renderable."""
     parts: list[RenderableType] = [Text(), _decision(scorecard), Text(), _gates(scorecard, width)]
+    parts += [
+        Text(),
+        Text("Below each figure: its 95% interval. n: independent units, similar examples count once.", style="dim"),
+    ]
     parts += _reasons(scorecard)
     for heading, body in (
         ("Also measured, decides nothing", _measures(scorecard)),
@@ -104,7 +136,9 @@ def scorecard_view(scorecard: Scorecard, width: int) -> RenderableType:
 
 def _decision(scorecard: Scorecard) -> RenderableType:
     colour = COLOURS[scorecard.decision]
-    mark = Text(f" {SYMBOLS[scorecard.decision]} {DECISION_WORDS[scorecard.decision].upper()} ", style=f"bold reverse {colour}")
+    mark = Text(
+        f" {SYMBOLS[scorecard.decision]} {DECISION_WORDS[scorecard.decision].upper()} ", style=f"bold reverse {colour}"
+    )
     top = Text.assemble(mark, "  ", (title(scorecard), "bold"))
     lines = [top, Text(decision_sentence(scorecard), style=colour)]
     if scorecard.hypothesis:
@@ -219,7 +253,9 @@ def _slices_heading(scorecard: Scorecard) -> str:
 def _slices(scorecard: Scorecard) -> RenderableType | None:
     if not scorecard.slices:
         return None
-    table = _small_table("Tag", _right("Champion"), _right("Challenger"), _right("Difference and 95% interval"), _right("n"))
+    table = _small_table(
+        "Tag", _right("Champion"), _right("Challenger"), _right("Difference and 95% interval"), _right("n")
+    )
     for part in worst_first(scorecard)[:SHOWN_SLICES]:
         scale = slice_scale(part, scorecard)
         interval = _difference_interval(scale, part.difference)
@@ -249,7 +285,10 @@ def _flip(flip: Flip) -> RenderableType:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(ratio=1)
-    grid.add_row(Text(arrow, style=f"bold {colour}"), Text.assemble((phrase(flip.example, 30), "bold"), "  ", phrase(flip.input, 140)))
+    grid.add_row(
+        Text(arrow, style=f"bold {colour}"),
+        Text.assemble((phrase(flip.example, 30), "bold"), "  ", phrase(flip.input, 140)),
+    )
     for label, text in (("expected", flip.expected), ("champion", flip.champion), ("challenger", flip.challenger)):
         grid.add_row("", Text.assemble((f"{label:<11}", "dim"), phrase(text, 110) or "(empty)"))
     return grid
@@ -269,8 +308,8 @@ def _foot(scorecard: Scorecard) -> RenderableType:
     for line in scorecard.ledger[:5]:
         grid.add_row("ledger", f"{ledger_in_words(line)} {LEDGER_MEANING}")
     for use in scorecard.datasets[:10]:
-        clusters = f" in {use.clusters:,} clusters" if use.clusters != use.examples else ""
-        grid.add_row("data", f"{phrase(use.kind, 20)} {phrase(use.version, 12)}: {use.examples:,} examples{clusters}")
+        size = f"{counted(use.examples, 'example')} in {counted(use.clusters, 'cluster')}"
+        grid.add_row("data", f"{phrase(use.kind, 20)} {phrase(use.version, 12)}: {size}")
     grid.add_row("calls", f"{facts(scorecard)}  ·  cost {usd(scorecard.cost_usd)}  ·  {duration(scorecard.seconds)}")
     if scorecard.run:
         grid.add_row("run", phrase(scorecard.run, 40))
@@ -279,7 +318,9 @@ def _foot(scorecard: Scorecard) -> RenderableType:
 
 def _one_line(scale: Scale, figure: Figure) -> Text:
     interval = _interval(scale, figure)
-    return Text.assemble(scale.value(figure.value), (f"  {interval}", "dim") if interval and known(figure.value) else "")
+    return Text.assemble(
+        scale.value(figure.value), (f"  {interval}", "dim") if interval and known(figure.value) else ""
+    )
 
 
 def _small_table(*columns: Column | str) -> Table:
@@ -292,5 +333,3 @@ def _right(heading: str) -> Column:
 
 def _with_rest(body: RenderableType, left_out: int, what: str) -> RenderableType:
     return Group(body, Text(f"and {left_out:,} more {what}", style="dim")) if left_out > 0 else body
-
-

@@ -130,9 +130,7 @@ def ledger_in_words(line: LedgerLine) -> str:
     )
 
 
-LEDGER_MEANING = (
-    "All tries against one dataset version share a 5% chance of a false pass, so that trying until something wins does not work."
-)
+LEDGER_MEANING = "All tries against one dataset version share a 5% chance of a false pass, so that trying until something wins does not work."
 
 
 def settings_in_words(settings: dict[str, Any]) -> list[tuple[str, str]]:
@@ -151,7 +149,9 @@ def _flat(value: Any, prefix: str) -> Iterable[tuple[str, str]]:
 def facts(scorecard: Scorecard) -> str:
     """`1,920 calls (12 cached, 3 failed)`."""
     calls = scorecard.calls
-    asides = [f"{count:,} {what}" for count, what in ((calls.cached, "from the cache"), (calls.failed, "failed")) if count]
+    asides = [
+        f"{count:,} {what}" for count, what in ((calls.cached, "from the cache"), (calls.failed, "failed")) if count
+    ]
     return counted(calls.made, "call") + (f" ({', '.join(asides)})" if asides else "")
 
 
@@ -171,7 +171,10 @@ GLOSSARY: Sequence[tuple[str, str]] = (
     ("gate", "The test of one objective. A change passes only if every one of its gates does."),
     ("improves", "The change claims to be better here, and must show it."),
     ("holds", "The change must be shown to be no worse here than by the margin."),
-    ("difference", "Challenger minus champion, on the same examples. For latency and cost: the ratio of both, minus 1."),
+    (
+        "difference",
+        "Challenger minus champion, on the same examples. For latency and cost: the ratio of both, minus 1.",
+    ),
     ("point", "A hundredth: from 34% to 36% is 2 points."),
     ("interval", "The range that covers the true value in 95 of 100 such measurements."),
     ("n", "How many independent units stand behind a figure. Similar examples and repeats count once, together."),
