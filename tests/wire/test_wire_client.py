@@ -113,7 +113,10 @@ async def test_a_body_shorter_than_its_length_is_a_cut_that_counts_what_came() -
 
 
 async def test_chunks_without_their_end_are_a_cut() -> None:
-    async with answering(http("200 OK", "transfer-encoding: chunked", body=b"4\r\nfour\r\n")) as url, Client() as client:
+    async with (
+        answering(http("200 OK", "transfer-encoding: chunked", body=b"4\r\nfour\r\n")) as url,
+        Client() as client,
+    ):
         with pytest.raises(ConnectionCut):
             await client.send("GET", url)
 

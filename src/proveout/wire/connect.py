@@ -14,6 +14,7 @@ from proveout.wire.errors import ConnectFailed, ProxyFailed, TlsFailed
 from proveout.wire.proxies import Proxy
 from proveout.wire.urls import Target
 
+_CUT = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 _MAX_TUNNEL_ANSWER = 16 * 1024
 
 
@@ -54,6 +55,8 @@ async def open_connection(
     except ssl.SSLError as error:
         raise TlsFailed(f"{about}: the TLS handshake failed: {error.reason or 'unknown reason'}") from None
     except OSError as error:
+        if target.scheme == "https" and isinstance(error, _CUT):  # A connect is refused or times out; this came later.
+            raise TlsFailed(f"{about}: the connection was cut during the TLS handshake") from None
         if proxy is not None:
             where = f"{proxy.host}:{proxy.port}"
             raise ProxyFailed(f"{about}: no connection to the proxy at {where}: {_reason(error)}") from None
