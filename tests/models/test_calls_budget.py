@@ -22,7 +22,7 @@ PRICE = Price(provider="openai", model="m", since="2026-01-01", input=1.0, outpu
 
 
 def worst(request: Request) -> float:
-    return ceiling_usd(PRICE, input_ceiling(request), output_ceiling(request.parameters))
+    return ceiling_usd(PRICE, input_ceiling(request), output_ceiling(request))
 
 
 def budgeted(model: ScriptedModel, price: Price | None = PRICE, **limits: float) -> Budgeted:
@@ -59,7 +59,7 @@ def test_the_refusal_says_what_a_call_can_cost_and_what_is_left() -> None:
     paid = budgeted(ScriptedModel(), max_cost_usd=0.001)
     with pytest.raises(BudgetExceeded, match=r"can cost up to \$1\.31\d+, and \$0\.001 of --max-cost 0\.001 are left"):
         run(paid.generate(ask()))
-    assert output_ceiling({}) == LONGEST_OUTPUT
+    assert output_ceiling(ask()) == LONGEST_OUTPUT
 
 
 def test_an_unknown_price_is_refused_when_money_is_limited_and_nothing_is_sent() -> None:

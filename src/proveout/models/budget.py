@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -139,12 +140,20 @@ class Budgeted:
     refused. Nor is a cancelled try free: the server may have answered it.
     """
 
-    def __init__(self, model: Model, budget: Budget, price: Price | None, name: str) -> None:
-        """`name`: the model's, for messages."""
+    def __init__(
+        self,
+        model: Model,
+        budget: Budget,
+        price: Price | None,
+        name: str,
+        output: Callable[[Request], int] = output_ceiling,
+    ) -> None:
+        """`name`: the model's, for messages. `output`: the most tokens that a request can bring."""
         self._model = model
         self._budget = budget
         self._price = price
         self._name = name
+        self._output = output
 
     async def generate(self, request: Request) -> Generation:
         reservation = await self._budget.reserve(self._ceiling(request))
@@ -174,7 +183,7 @@ class Budgeted:
                 f"the price of {self._name} is unknown, so --max-cost can't be kept; add it to prices.yaml, "
                 "or limit the run by --max-calls"
             )
-        return ceiling_usd(self._price, input_ceiling(request), output_ceiling(request.parameters))
+        return ceiling_usd(self._price, input_ceiling(request), self._output(request))
 
 
 def may_be_billed(error: ModelError) -> bool:

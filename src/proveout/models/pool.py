@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
-from proveout.models._base import CallCache, Generation, Model
+from proveout.models._base import CallCache, Generation, Model, Request
 from proveout.models.budget import Budget, Budgeted
 from proveout.models.cache import Cached, CallKeys
 from proveout.models.limits import Limited, Limiter
 from proveout.models.pricing import PriceBook
 from proveout.models.retry import Retrying
+from proveout.models.tokens import output_ceiling
 from proveout.project.records import ModelSpec, Price
 
 if TYPE_CHECKING:
@@ -123,17 +124,23 @@ class ModelPool:
         return self.wrap(open_endpoint(spec, self._http()), spec)
 
     def wrap(self, endpoint: Model, spec: ModelSpec) -> Model:
-        """Any endpoint behind this pool's retries, limiter, budget and cache, as if `spec` had opened it."""
-        price = self.prices.price(spec)
-        label = f"{spec.provider}/{spec.name}" if spec.name else spec.provider
-        model: Model = Limited(Budgeted(endpoint, self.budget, price, label), self.limiter(spec))
-        model = Retrying(model, spec.limits.retries)
+        """Any endpoint behind this pool's cache, retries, limiter and budget, as if `spec` had opened it."""
+        model = self._paid(endpoint, spec, output_ceiling)
         if self._cache is not None:
-            model = Cached(model, self._cache, CallKeys(spec), price, self._in_flight)
+            model = Cached(model, self._cache, CallKeys(spec), self.prices.price(spec), self._in_flight)
         return model
 
     def _opened_embedder(self, spec: ModelSpec) -> Embedder:
-        raise NotImplementedError
+        from proveout.models.embedding import CachedEmbedder, EmbeddingModel, no_output
+        from proveout.models.providers import open_embeddings
+
+        endpoint = EmbeddingModel(open_embeddings(spec, self._http()))
+        return CachedEmbedder(self._paid(endpoint, spec, no_output), self._cache, CallKeys(spec, "embedding"))
+
+    def _paid(self, endpoint: Model, spec: ModelSpec, output: Callable[[Request], int]) -> Model:
+        label = f"{spec.provider}/{spec.name}" if spec.name else spec.provider
+        budgeted = Budgeted(endpoint, self.budget, self.prices.price(spec), label, output)
+        return Retrying(Limited(budgeted, self.limiter(spec)), spec.limits.retries)
 
     def _http(self) -> Client:
         if self._client is None:

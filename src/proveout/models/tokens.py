@@ -53,9 +53,9 @@ def input_ceiling(request: Request) -> int:
     return input_bytes(request) + template + tools + media * TOKENS_PER_MEDIUM
 
 
-def output_ceiling(parameters: Mapping[str, Any]) -> int:
+def output_ceiling(request: Request) -> int:
     """Tokens that the output has at most: `max_tokens` (or `max_completion_tokens`) for each of `n` answers."""
-    return (named_output(parameters) or LONGEST_OUTPUT) * _whole(parameters.get("n"), 1)
+    return (named_output(request.parameters) or LONGEST_OUTPUT) * _whole(request.parameters.get("n"), 1)
 
 
 def named_output(parameters: Mapping[str, Any]) -> int:
