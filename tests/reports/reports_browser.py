@@ -1,4 +1,4 @@
-"""A headless Chromium over its debugging pipe: opens a page, tells every console message and every request, and takes pictures."""
+"""A headless Chromium over its debugging pipe: opens a page, tells what it logged and asked for, takes pictures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ARGUMENTS = (
 
 
 class Browser:
-    """One page of one browser. `complaints` are console messages and exceptions; `requests` the addresses that were asked for."""
+    """One page of one browser. `complaints` are console messages and exceptions; `requests` are addresses."""
 
     def __init__(self, to_browser: int, from_browser: int) -> None:
         self._out, self._in = to_browser, from_browser

@@ -25,8 +25,8 @@ from proveout.gates.scorecard import (
 
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(2)>\" onmouseover='alert(3)' javascript:alert(4) ]]> --> "
-    "\x00\x1b[31mred\x1b]0;title\x07\u202eevil\u2066 \ud800 \ufffe \u200b \U000e0041 | `x` @everyone #1 https://evil.example/?q=$1 "
-    "{{ 7*7 }} {% raw %} [bold]not[/bold] \r\n<!-- x -->\x9b2J"
+    "\x00\x1b[31mred\x1b]0;title\x07\u202eevil\u2066 \ud800 \ufffe \u200b \U000e0041 | `x` @everyone "
+    "#1 https://evil.example/?q=$1 {{ 7*7 }} {% raw %} [bold]not[/bold] \r\n<!-- x -->\x9b2J"
 )
 
 
@@ -252,7 +252,7 @@ UNMEASURED = msgspec.structs.replace(
             alpha=0.05,
             method="not measured",
             verdict="error",
-            reason="Could not measure: 31.0% of the challenger's calls failed, more than the 5.0% that max_failures allows.",
+            reason="Could not measure: 31.0% of the challenger's calls failed, more than the 5.0% of max_failures.",
         ),
     ),
     notices=(

@@ -1,4 +1,4 @@
-"""Reports: the scorecard as terminal text, HTML, Markdown, JSON and JUnit; the plan, the self-test and the progress of a run in words."""
+"""Reports: the scorecard for terminals, browsers, pull requests and machines; a run's plan and progress in words."""
 
 from __future__ import annotations
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
-from os.path import commonprefix
 from typing import NamedTuple
 
 MOST_WORDS = 400
-"""Differing stretches longer than this are marked as one: comparing them word by word would take long and show confetti."""
+"""Differing stretches longer than this are marked as one: word by word would take long and show confetti."""
 
 _WORDS = re.compile(r"\s+|[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]")
 
@@ -24,8 +23,8 @@ class Piece(NamedTuple):
 def changes(first: str, second: str) -> tuple[list[Piece], list[Piece]]:
     """Both texts as pieces, the differing ones marked. Joined, the pieces of each give its text again."""
     one, other = _WORDS.findall(first), _WORDS.findall(second)
-    start = len(commonprefix([one, other]))
-    end = len(commonprefix([one[start:][::-1], other[start:][::-1]]))
+    start = _shared(one, other)
+    end = _shared(one[start:][::-1], other[start:][::-1])
     left, right = one[start : len(one) - end], other[start : len(other) - end]
     shared_start, shared_end = "".join(one[:start]), "".join(one[len(one) - end :])
     marked = (
@@ -34,6 +33,12 @@ def changes(first: str, second: str) -> tuple[list[Piece], list[Piece]]:
         else ([(left, True)], [(right, True)])
     )
     return tuple(_pieces([([shared_start], False), *side, ([shared_end], False)]) for side in marked)  # type: ignore[return-value]
+
+
+def _shared(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many words both begin with."""
+    pairs = zip(one, other, strict=False)
+    return next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 Side = list[tuple[Sequence[str], bool]]

@@ -1,6 +1,7 @@
 """Pictures of figures as SVG text, drawn here so that a page needs no script, no library and no request.
 
-Colours come from the page's style sheet by class, so that light, dark and print all work. Every picture says in words what it shows.
+Colours come from the page's style sheet by class, so that light, dark and print all work. Every picture says in words
+what it shows.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def gate_chart(gate: GateResult) -> Markup:
     start, end = (axis.at(line), axis.at(axis.high)) if gate.higher_is_better else (axis.at(axis.low), axis.at(line))
     words = (
         f"Difference {scale.difference(value)}, 95% interval {scale.difference_interval(low, high)}. "
-        f"The claim holds {'above' if gate.higher_is_better else 'below'} {scale.difference(line)}. Verdict: {gate.verdict}."
+        f"The claim holds {'above' if gate.higher_is_better else 'below'} {scale.difference(line)}. "
+        f"Verdict: {gate.verdict}."
     )
     left, right = ("worse", "better") if gate.higher_is_better else ("better", "worse")
     parts = [
@@ -193,7 +195,8 @@ def histogram_chart(histogram: Histogram) -> Markup:
     parts += _axis(axis, base, lambda tick: scale.tick(tick, signed=False))
     middles = [_middle(edges, counts) for _, counts in sides]
     words = (
-        f"Distribution of {phrase(histogram.name, 60)}: middle of the champion's answers near {scale.value(middles[0])}, "
+        f"Distribution of {phrase(histogram.name, 60)}: "
+        f"middle of the champion's answers near {scale.value(middles[0])}, "
         f"of the challenger's near {scale.value(middles[1])}."
     )
     return _svg(WIDTH, 154, words, parts)
@@ -215,7 +218,7 @@ def _svg(width: int, height: int, words: str, parts: Sequence[Markup]) -> Markup
 
 
 def _interval_line(look: str, axis: Axis, low: float, value: float, high: float, y: float) -> Markup:
-    """A line with end caps and a dot (a hollow square for the champion, so that colour is not needed to tell them apart)."""
+    """A line with end caps and a dot: hollow and square for the champion, so that no colour is needed to tell."""
     x0, x, x1 = axis.at(low), axis.at(value), axis.at(high)
     line = Markup('<path class="span" d="M{x0} {y}H{x1}M{x0} {a}V{b}M{x1} {a}V{b}"/>').format(
         x0=x0, x1=x1, y=y, a=y - 6, b=y + 6

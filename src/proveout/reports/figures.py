@@ -26,8 +26,8 @@ _NOT_A_SHARE = re.compile(r"alpha|kappa")
 class Scale:
     """How one metric is written.
 
-    `kind` is a share of [0, 1] (shown in percent; differences in points), seconds, dollars, or a plain number with `unit`. `relative` says
-    that the difference is a ratio - 1 (latency and cost), shown in percent.
+    `kind` is a share of [0, 1] (shown in percent; differences in points), seconds, dollars, or a plain number with
+    `unit`. `relative` says that the difference is a ratio - 1 (latency and cost), shown in percent.
     """
 
     kind: Kind
@@ -98,7 +98,7 @@ class Scale:
         """A label on an axis of values, or (signed) of differences."""
         size = abs(value)
         sign = (_sign(value) if value else "") if signed else (MINUS if value < 0 else "")
-        if signed and self.relative or self.kind == "share" and not signed:
+        if (signed and self.relative) or (self.kind == "share" and not signed):
             return f"{sign}{_trimmed(size * 100)}%"
         if self.kind == "share":
             return f"{sign}{_trimmed(size * 100)}"

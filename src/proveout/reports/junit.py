@@ -1,7 +1,7 @@
 """JUnit XML for continuous integration: a suite for the scorecard, a test case for each gate.
 
-Only a pass is green. An inconclusive gate is a failure of type `inconclusive`, because a pull request that is not proved must not look
-proved; a gate that could not be measured is an error.
+Only a pass is green. An inconclusive gate is a failure of type `inconclusive`, because a pull request that is not
+proved must not look proved; a gate that could not be measured is an error.
 """
 
 from __future__ import annotations
@@ -84,12 +84,13 @@ def _case_element(suite: ElementTree.Element, label: str, classname: str) -> Ele
 def _details(gate: GateResult) -> str:
     scale = gate_scale(gate)
     interval = scale.difference_interval(gate.difference.low, gate.difference.high) or "no interval"
+    n = worth_n(gate.champion, gate.challenger)
     lines = [
         clip_told(visible(gate.reason), 2000),
         needs_in_words(gate),
         f"champion    {scale.figure(gate.champion)}",
         f"challenger  {scale.figure(gate.challenger)}",
-        f"difference  {scale.difference(gate.difference.value)} (95% interval {interval}, n = {worth_n(gate.champion, gate.challenger)})",
+        f"difference  {scale.difference(gate.difference.value)} (95% interval {interval}, n = {n})",
         f"test        {phrase(gate.method, 200)}; {level_in_words(gate)}",
     ]
     return "\n".join(line for line in lines if line)

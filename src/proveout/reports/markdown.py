@@ -1,7 +1,7 @@
-"""The scorecard as one pull-request comment. It starts with a hidden marker, so that the next run can find and replace it.
+"""The scorecard as one pull-request comment. Its hidden first line lets the next run find and replace it.
 
-What models and people wrote can't mention anyone, link anywhere, or break a table: prose is written with entities and its mentions and
-addresses are cut by an invisible space; everything else stands in code, which GitHub leaves alone.
+What models and people wrote can't mention anyone, link anywhere, or break a table: prose is written with entities, its
+mentions and addresses are cut by an invisible space, and everything else stands in code, which GitHub leaves alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from proveout.reports.words import (
 )
 
 if TYPE_CHECKING:
-    from proveout.gates.scorecard import Figure, Flip, GateResult, Scorecard, Verdict
+    from proveout.gates.scorecard import Arm, Figure, Flip, GateResult, Scorecard, Verdict
     from proveout.reports.figures import Scale
 
 MOST_BYTES = 60_000
@@ -105,9 +105,10 @@ def _entity(match: re.Match[str]) -> str:
 
 def _head(scorecard: Scorecard) -> list[str]:
     service, change, stage = (name(part) for part in _place(scorecard))
+    place = prose(f"{service} / {change} ({stage})")
     lines = [
         comment_marker(scorecard),
-        f"### {MARKS[scorecard.decision]} {DECISION_WORDS[scorecard.decision]}: {prose(service)} / {prose(change)} ({prose(stage)})",
+        f"### {MARKS[scorecard.decision]} {DECISION_WORDS[scorecard.decision]}: {place}",
         "",
         prose(decision_sentence(scorecard)),
     ]
@@ -119,10 +120,10 @@ def _head(scorecard: Scorecard) -> list[str]:
 def _gates(scorecard: Scorecard) -> list[str]:
     if not scorecard.gates:
         return []
+    champion, challenger = code(scorecard.champion.variant, 30), code(scorecard.challenger.variant, 30)
     lines = [
         "",
-        f"| | Gate | Champion {code(scorecard.champion.variant, 30)} | Challenger {code(scorecard.challenger.variant, 30)} "
-        "| Difference (95% interval) | n |",
+        f"| | Gate | Champion {champion} | Challenger {challenger} | Difference (95% interval) | n |",
         "|---|---|--:|--:|--:|--:|",
     ]
     rows: list[str] = []
@@ -178,10 +179,14 @@ def _slices(scorecard: Scorecard) -> str:
     for part in worst_first(scorecard):
         scale = slice_scale(part, scorecard)
         interval = scale.difference_interval(part.difference.low, part.difference.high) or "no interval"
-        rows.append(
-            f"| {code(part.tag, 40)} | {prose(scale.value(part.champion.value))} | {prose(scale.value(part.challenger.value))} "
-            f"| {prose(scale.difference(part.difference.value))} ({prose(interval)}) | {worth_n(part.champion, part.challenger)} |"
-        )
+        cells = [
+            code(part.tag, 40),
+            prose(scale.value(part.champion.value)),
+            prose(scale.value(part.challenger.value)),
+            f"{prose(scale.difference(part.difference.value))} ({prose(interval)})",
+            worth_n(part.champion, part.challenger),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
     heading = f"By tag, worst first: {counted(len(scorecard.slices), 'tag')} (decides nothing)"
     return _folded(heading, [*lines, *_fitting(rows, "tag")])
 
@@ -216,24 +221,28 @@ def _block(text: str, limit: int) -> str:
 def _method(scorecard: Scorecard) -> str:
     lines = [f"- {prose(ledger_in_words(line))} {LEDGER_MEANING}" for line in scorecard.ledger[:5]]
     tests = [
-        f"- **{gate.objective}** {code(gate.metric, 60)}: {prose(phrase(gate.method, 160))}; {prose(level_in_words(gate))}"
+        f"- **{gate.objective}** {code(gate.metric, 60)}: "
+        f"{prose(f'{phrase(gate.method, 160)}; {level_in_words(gate)}')}"
         for gate in scorecard.gates
     ]
     lines += _fitting(tests, "gate")
     lines += [
-        f"- data: {prose(phrase(use.kind, 30))} {code(use.version, 64)}, {counted(use.examples, 'example')} in {counted(use.clusters, 'cluster')}"
+        f"- data: {prose(phrase(use.kind, 30))} {code(use.version, 64)}, "
+        f"{counted(use.examples, 'example')} in {counted(use.clusters, 'cluster')}"
         for use in scorecard.datasets[:10]
     ]
     lines.append(f"- {facts(scorecard)}, cost {prose(usd(scorecard.cost_usd))}, {duration(scorecard.seconds)}")
-    lines.append(
-        f"- champion {code(scorecard.champion.fingerprint, 64)}, challenger {code(scorecard.challenger.fingerprint, 64)}"
-    )
+    lines += [f"- {role} {code(arm.fingerprint, 64)}" for role, arm in _arms(scorecard)]
     if scorecard.run:
         lines.append(
             f"- run {code(scorecard.run, 60)}"
             + (f", Proveout {code(scorecard.version, 30)}" if scorecard.version else "")
         )
     return _folded("How it was measured", lines)
+
+
+def _arms(scorecard: Scorecard) -> tuple[tuple[str, Arm], ...]:
+    return ("champion", scorecard.champion), ("challenger", scorecard.challenger)
 
 
 def _figure(scale: Scale, figure: Figure) -> str:

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def plan_in_words(plan: RunPlan) -> str:
-    """Calls, estimated cost and time, and for each gate the smallest difference that its data can show; ends without a line break."""
+    """Calls, estimated cost and time, and for each gate the smallest difference that its data can show."""
     lines = [
         f"Plan   {_calls(plan)}",
         f"data   {counted(plan.examples, 'example')} in {counted(plan.clusters, 'cluster')}; {one_line(plan.repeats)}",
         f"cost   {_cost(plan)}",
-        f"time   {f'about {duration(round(plan.seconds) if plan.seconds > 10 else plan.seconds)}' if plan.seconds is not None else 'unknown before the first run'}",
+        f"time   {_time(plan)}",
     ]
     width = max((len(_label(line)) for line in plan.detectable), default=0)
     for index, line in enumerate(plan.detectable):
@@ -36,6 +36,12 @@ def _cost(plan: RunPlan) -> str:
     if plan.cost_usd is None:
         return "unknown: no price, or no earlier run to estimate from (--max-cost sets a limit)"
     return "nothing" if plan.cost_usd == 0 else f"about {usd(plan.cost_usd)}"
+
+
+def _time(plan: RunPlan) -> str:
+    if plan.seconds is None:
+        return "unknown before the first run"
+    return f"about {duration(round(plan.seconds) if plan.seconds > 10 else plan.seconds)}"
 
 
 def _label(line: Detectable) -> str:

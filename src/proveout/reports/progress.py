@@ -1,4 +1,4 @@
-"""How far a run is: a live bar on a terminal, a line now and then elsewhere, nothing where nobody listens. Always on standard error."""
+"""How far a run is, on standard error: a live bar on a terminal, a line now and then elsewhere, else nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Progress(Protocol):
 
 @contextmanager
 def progress_display(plan: RunPlan) -> Iterator[Progress]:
-    """Shows a run of `plan.calls` calls until the block ends. Never raises: a display that can't be shown is not shown."""
+    """Shows a run of `plan.calls` calls until the block ends. A display that can't be shown is no error."""
     stream = sys.stderr
     if stream is None or stream.closed:
         yield Silent()

@@ -20,7 +20,7 @@ def selftest_in_words(selftest: SelfTest) -> str:
     meaning = (
         f"neither rate is shown to be above the {level} that Proveout promises on this data."
         if selftest.holds
-        else f"a rate is shown to be above the {level} that Proveout promises; don't trust verdicts on this data, and please report it."
+        else f"a rate is shown to be above the {level} that Proveout promises. Don't trust verdicts on this data."
     )
     lines = [
         f"{sign} {words}: {meaning}",

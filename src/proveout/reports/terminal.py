@@ -1,4 +1,4 @@
-"""The scorecard on a terminal: the decision first, then what it rests on. Fits 80 columns and uses more where there are more."""
+"""The scorecard on a terminal: the decision first, then what it rests on. Fits 80 columns; uses up to 130."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ _PLAIN = str.maketrans(
 
 
 def render_terminal(scorecard: Scorecard) -> str:
-    """Text for the standard output as it is now: coloured and as wide as the terminal, or plain and 80 columns (`COLUMNS`) wide.
+    """Text for the standard output as it is now: coloured and as wide as the terminal, or plain and 80 columns wide.
 
     NO_COLOR and FORCE_COLOR are respected. Characters that the output's encoding lacks are replaced.
     """

@@ -1,4 +1,4 @@
-"""Text of models and people made safe to look at: nothing invisible, nothing that steers a terminal, nothing without end."""
+"""Text of models and people made safe to look at: nothing invisible, nothing that steers, nothing endless."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ _NEWLINES = str.maketrans({"\u2028": "\n", "\u2029": "\n", "\u0085": "\n", "\x0b
 
 _HIDDEN = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x9f"  # control characters (tab and newlines stay)
-    "\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # invisible, or turning the direction
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # turning the direction
+    "\u00ad\u180e\u200b\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb"  # invisible
     "\U000e0000-\U000e007f"  # tags: text that only a model reads
     "\ud800-\udfff\ufffe\uffff]"  # not characters at all
 )
 
 
 def visible(text: str) -> str:
-    """The text with every control, direction-turning, invisible or broken character replaced by something that can be seen.
+    """The text with every control, direction-turning, invisible or broken character replaced by one that can be seen.
 
-    Control characters become their pictures (ESC is ␛), invisible ones their code point ([U+202E]), broken ones U+FFFD. Tabs and line
-    breaks stay. The result is valid in XML 1.0, encodes in UTF-8, and holds no escape sequence.
+    Control characters become their pictures (ESC is ␛), invisible ones their code point ([U+202E]), broken ones U+FFFD.
+    Tabs and line breaks stay. The result is valid in XML 1.0, encodes in UTF-8, and holds no escape sequence.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_NEWLINES)
     return _HIDDEN.sub(_shown, text)

@@ -125,12 +125,16 @@ def ledger_in_words(line: LedgerLine) -> str:
     others = f" (tried so far: {listed([name(variant) for variant in tried[:8]])})" if tried else ""
     more = f" and {len(tried) - 8:,} more" if len(tried) > 8 else ""
     return (
-        f"The claim on {line.objective} is try {line.attempt:,} on dataset version {phrase(line.dataset_version, 12)}{others}{more}, "
+        f"The claim on {line.objective} is try {line.attempt:,} on dataset version "
+        f"{phrase(line.dataset_version, 12)}{others}{more}, "
         f"so it had to reach level {p_value(line.alpha)}; it reached {p_is(line.p_value)}."
     )
 
 
-LEDGER_MEANING = "All tries against one dataset version share a 5% chance of a false pass, so that trying until something wins does not work."
+LEDGER_MEANING = (
+    "All tries against one dataset version share a 5% chance of a false pass, "
+    "so that trying until something wins does not work."
+)
 
 
 def settings_in_words(settings: dict[str, Any]) -> list[tuple[str, str]]:
