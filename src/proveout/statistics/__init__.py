@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         prediction_powered_mean,
         prediction_powered_test,
     )
+    from proveout.statistics.quantiles import quantile_interval
+    from proveout.statistics.ratios import ratio_interval, ratio_of_ratios_test, ratio_test
 
 _HOMES = {
     "agreement": (
@@ -57,6 +59,8 @@ _HOMES = {
         "sd_from_runs",
     ),
     "prediction_powered": ("JudgeAccuracy", "judge_accuracy", "prediction_powered_mean", "prediction_powered_test"),
+    "quantiles": ("quantile_interval",),
+    "ratios": ("ratio_interval", "ratio_of_ratios_test", "ratio_test"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -82,6 +86,10 @@ __all__ = [
     "prediction_powered_mean",
     "prediction_powered_test",
     "proportion_interval",
+    "quantile_interval",
+    "ratio_interval",
+    "ratio_of_ratios_test",
+    "ratio_test",
     "sd_from_discordance",
     "sd_from_runs",
     "semantic_entropy",

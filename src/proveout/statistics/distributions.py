@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from statistics import NormalDist
-from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +21,7 @@ _MOST_TERMS = 20_000
 _LAST_STEP = 1e-8
 """Newton's steps shrink quadratically: the error after one of this size is below double precision."""
 _LARGEST_LOGIT = 700.0
+_MOST_STEPS = 200
 
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)
 """Coefficients of the Stirling series: Bernoulli numbers B_2k / (2k (2k - 1))."""
@@ -123,23 +123,33 @@ def binomial_cdf(successes: ArrayLike, trials: ArrayLike, probability: ArrayLike
     return binomial_sf(n - np.asarray(successes, dtype=float), n, 1 - np.asarray(probability, dtype=float))
 
 
+def binomial_pmf(successes: ArrayLike, trials: ArrayLike, probability: ArrayLike) -> Floats:
+    """P(X = successes) of a binomial variable; 0 outside 0 to `trials`."""
+    k, n, p = np.broadcast_arrays(
+        np.asarray(successes, dtype=float), np.asarray(trials, dtype=float), np.asarray(probability, dtype=float)
+    )
+    possible = (k >= 0) & (k <= n)
+    sure = (p <= 0) | (p >= 1)
+    inside, x = np.where(possible, k, 0.0), np.where(sure, 0.5, p)
+    logs = _log_beta_density(x, 1 - x, inside + 1, n - inside + 1) - np.log((n + 1) * x * (1 - x))
+    chances = np.where(sure, np.where(p <= 0, k == 0, k == n), np.exp(logs))
+    return np.where(possible, chances, 0.0)
+
+
 def _stirling_error(z: Floats) -> Floats:
     """log gamma(z) less Stirling's formula for it (Loader 2000), without cancellation for large z."""
-    shifted = z.copy()
-    product = np.ones_like(z)
-    for _ in range(_SERIES_FROM):
-        small = shifted < _SERIES_FROM
-        if not small.any():
-            break
-        product = np.where(small, product * shifted, product)
-        shifted = np.where(small, shifted + 1, shifted)
+    small = z < _SERIES_FROM
+    shifted = np.where(small, z + _SERIES_FROM, z)
     inverse = 1 / shifted
     series = np.zeros_like(z)
     for coefficient in reversed(_STIRLING):
         series = series * inverse * inverse + coefficient
-    series *= inverse
-    moved = (shifted - 0.5) * np.log(shifted) - (z - 0.5) * np.log(z) - (shifted - z) - np.log(product)
-    return np.where(shifted == z, series, series + moved)
+    result = np.asarray(series * inverse)
+    if small.any():
+        few, moved = z[small], shifted[small]
+        product = np.prod(few[:, None] + np.arange(_SERIES_FROM), axis=1)
+        result[small] += (moved - 0.5) * np.log(moved) - (few - 0.5) * np.log(few) - _SERIES_FROM - np.log(product)
+    return result
 
 
 def _log_less(ratio: Floats, excess: Floats) -> Floats:
@@ -212,21 +222,32 @@ def _continued_fraction(x: Floats, y: Floats, a: Floats, b: Floats) -> Floats:
 
 def _expit(logit: Floats) -> Floats:
     with np.errstate(over="ignore", under="ignore"):
-        return np.where(logit > 0, 1 / (1 + np.exp(-logit)), np.exp(logit) / (1 + np.exp(logit)))
+        small = np.exp(-np.abs(logit))
+        return np.where(logit > 0, 1.0, small) / (1 + small)
 
 
 def _beta_logit(p: Floats, q: Floats, a: Floats, b: Floats) -> Floats:
-    """log(x / (1 - x)) of the beta quantile at p = 1 - q.
-
-    Newton's method on the logarithm of the smaller tail, kept inside a bracket. In the logit of x the logarithm of
-    either tail is concave, so that the steps cannot run away for long.
-    """
+    """log(x / (1 - x)) of the beta quantile at p = 1 - q."""
     p, q, a, b = (np.array(value, dtype=float) for value in np.broadcast_arrays(p, q, a, b))
+    inside = (p > 0) & (q > 0)
+    logit = np.where(np.isnan(p), np.nan, np.where(p <= 0, -np.inf, np.inf))
+    logit[inside] = _solved_logit(p[inside], q[inside], a[inside], b[inside])
+    return logit
+
+
+def _solved_logit(p: Floats, q: Floats, a: Floats, b: Floats) -> Floats:
+    """Newton's method on the logarithm of the smaller tail, kept inside a bracket.
+
+    In the logit of x the logarithm of either tail is concave, so that the steps cannot run away for long. Points that
+    have converged are put aside.
+    """
     lower_tail = p <= q
-    target = np.log(np.where(lower_tail, p, q), out=np.full(p.shape, -np.inf), where=np.where(lower_tail, p, q) > 0)
+    target = np.log(np.where(lower_tail, p, q))
     low, high = np.full(p.shape, -_LARGEST_LOGIT), np.full(p.shape, _LARGEST_LOGIT)
     logit = np.clip(np.log(a / b), -_LARGEST_LOGIT, _LARGEST_LOGIT)
-    for _ in range(200):
+    result = logit.copy()
+    open_points = np.arange(p.size)
+    for _ in range(_MOST_STEPS):
         x, y = _expit(logit), _expit(-logit)
         below, above = _beta_tails(x, y, a, b)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
@@ -235,13 +256,12 @@ def _beta_logit(p: Floats, q: Floats, a: Floats, b: Floats) -> Floats:
             too_far = np.where(lower_tail, gap > 0, gap < 0)
             high, low = np.where(too_far, logit, high), np.where(too_far, low, logit)
             slope = np.exp(_log_beta_density(x, y, a, b)) / tail
-            step = np.where(lower_tail, -gap, gap) / slope
-            newer = logit + step
+            newer = logit + np.where(lower_tail, -gap, gap) / slope
         newer = np.where((newer >= low) & (newer <= high), newer, (low + high) / 2)
-        moved = np.abs(newer - logit)
-        logit = newer
-        if bool(np.all(moved <= _LAST_STEP)):
+        result[open_points] = newer
+        going = np.abs(newer - logit) > _LAST_STEP
+        if not going.any():
             break
-    with np.errstate(invalid="ignore"):
-        logit = np.where(p <= 0, -np.inf, np.where(q <= 0, np.inf, logit))
-    return cast(Floats, np.where(np.isnan(p), np.nan, logit))
+        open_points, logit = open_points[going], newer[going]
+        a, b, target, lower_tail, low, high = (each[going] for each in (a, b, target, lower_tail, low, high))
+    return result

@@ -24,7 +24,7 @@ RANDOM_FLIPS = 19_999
 """Random sign flips beyond that; with the values as they are, 20,000."""
 
 _SAME = 1e-12
-_LEVELS = np.union1d(np.geomspace(1e-9, 0.5, 600), (0.01, 0.025, 0.05, 0.1))
+_LEVELS = np.union1d(np.geomspace(1e-9, 0.5, 240), (0.01, 0.025, 0.05, 0.1))
 
 
 class MeanLimits(Protocol):
@@ -181,7 +181,7 @@ class RareLosses:
 
 @lru_cache(maxsize=64)
 def levels_of(size: int) -> tuple[Floats, Floats]:
-    """Levels from tiny to one half, 3 % apart, with Student's critical value for `size` values at each."""
+    """Levels from tiny to one half, 9 % apart, with Student's critical value for `size` values at each."""
     return _LEVELS, -student_quantile(_LEVELS, size - 1)
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from proveout.statistics.distributions import Floats, beta_quantile, binomial_sf
+from proveout.statistics.distributions import Floats, beta_quantile, binomial_cdf, binomial_pmf, binomial_sf
 
 Counts = NDArray[np.int64]
 
@@ -19,9 +19,8 @@ NUISANCE_ERROR = 1e-6
 No p-value at a margin is below it.
 """
 
-_FEW = 200
-_GRID_OF_FEW, _GRID_OF_MANY = 24, 8
-"""Win rates among which the worst is sought, up to 200 differing examples and above, where it matters less."""
+_GRID = 24
+"""Win rates among which the worst is sought."""
 
 _REACH = 6.5
 """Standard deviations from the mean beyond which outcomes are left out: they hold less than 1e-10."""
@@ -94,29 +93,36 @@ def _combined(wins: Counts, losses: Counts, floors: Floats, ceilings: Floats, ex
 def _unconditional(wins: int, losses: int, examples: int, theta: float) -> float:
     """The largest probability of evidence as strong as this when win rate - loss rate is `theta`, over plausible win
     rates."""
-    win_rates = _plausible_win_rates(wins, losses, examples, theta)
-    loss_rates = np.clip(win_rates - theta, 0, 1)
+    win_rates = _plausible_win_rates(wins, examples, theta)
     if not win_rates.size:
         return NUISANCE_ERROR
-    won, lost = _as_strong(wins, losses, examples, theta, _range(win_rates, examples), _range(loss_rates, examples))
-    ways = _ways(won, lost, examples)
-    worst = 0.0
-    for win_rate, loss_rate in zip(win_rates.tolist(), loss_rates.tolist(), strict=True):
-        chances = np.exp(ways + _log_rates(won, lost, examples, win_rate, loss_rate))
-        worst = max(worst, float(chances.sum()))
-    return min(1.0, worst + NUISANCE_ERROR)
+    seen = float(_score(np.array(wins), np.array(losses), examples, theta))
+    won = _range(win_rates, examples)
+    lost = _most_losses(won, seen, examples, theta)
+    chances = region_chances(won, lost, examples, win_rates[:, None], np.clip(win_rates[:, None] - theta, 0, 1))
+    return min(1.0, float(chances.max()) + NUISANCE_ERROR)
 
 
-def _plausible_win_rates(wins: int, losses: int, examples: int, theta: float) -> Floats:
+def region_chances(won: Counts, lost: Counts, examples: int, win_rates: Floats, loss_rates: Floats) -> Floats:
+    """The chance of an outcome with `won[i]` wins and at most `lost[i]` losses (-1: none) for some i, at rates of
+    shape (R, 1); returns shape (R,)."""
+    rest = np.maximum(1 - win_rates, 1e-300)
+    at_most = binomial_cdf(lost, examples - won, np.minimum(loss_rates / rest, 1.0))
+    return np.sum(binomial_pmf(won, examples, win_rates) * at_most, axis=-1)
+
+
+def _plausible_win_rates(wins: int, examples: int, theta: float) -> Floats:
     """Win rates that leave room for a difference of `theta`, within Clopper and Pearson's limits for the wins seen."""
-    error = NUISANCE_ERROR / 2
-    high = 1 - float(beta_quantile(error, examples - wins, wins + 1)) if wins < examples else 1.0
-    low = float(beta_quantile(error, wins, examples - wins + 1)) if wins else 0.0
-    high = min(high, (1 + theta) / 2)
-    if low > high:
-        return np.empty(0)
-    points = _GRID_OF_FEW if wins + losses <= _FEW else _GRID_OF_MANY
-    return np.linspace(math.sqrt(low), math.sqrt(high), points) ** 2
+    low, high = _win_limits(wins, examples)
+    low, high = max(low, theta, 0.0), min(high, (1 + theta) / 2)
+    return np.linspace(math.sqrt(low), math.sqrt(high), _GRID) ** 2 if low <= high else np.empty(0)
+
+
+@lru_cache(maxsize=4096)
+def _win_limits(wins: int, examples: int) -> tuple[float, float]:
+    ends = np.array([max(wins, 1), max(examples - wins, 1)])
+    low, below_high = beta_quantile(NUISANCE_ERROR / 2, ends, examples - ends + 1)
+    return (float(low) if wins else 0.0, 1 - float(below_high) if wins < examples else 1.0)
 
 
 def _range(rates: Floats, examples: int) -> Counts:
@@ -126,15 +132,17 @@ def _range(rates: Floats, examples: int) -> Counts:
     return np.arange(max(0, math.floor((means - reach).min())), min(examples, math.ceil((means + reach).max())) + 1)
 
 
-def _as_strong(
-    wins: int, losses: int, examples: int, theta: float, win_range: Counts, loss_range: Counts
-) -> tuple[Counts, Counts]:
-    """Every (wins, losses) within the ranges whose score statistic is at least that of the outcome seen."""
-    scores = _score(win_range[:, None], loss_range[None, :], examples, theta)
-    seen = float(_score(np.array(wins), np.array(losses), examples, theta))
-    possible = win_range[:, None] + loss_range[None, :] <= examples
-    rows, columns = np.nonzero((scores >= seen - 1e-9) & possible)
-    return win_range[rows], loss_range[columns]
+def _most_losses(won: Counts, seen: float, examples: int, theta: float) -> Counts:
+    """For each number of wins the most losses whose score statistic is still at least `seen`; -1 where none is.
+
+    By bisection: the statistic falls with every loss.
+    """
+    strong, weak = np.full(won.shape, -1), examples - won + 1
+    while np.any(weak - strong > 1):
+        middle = (strong + weak) // 2
+        enough = _score(won, middle, examples, theta) >= seen - 1e-9
+        strong, weak = np.where(enough, middle, strong), np.where(enough, weak, middle)
+    return strong
 
 
 def _score(wins: Counts, losses: Counts, examples: int, theta: float) -> Floats:
@@ -151,36 +159,3 @@ def _limit(wins: int, losses: int, examples: int, alpha: float) -> float:
     won, lost = np.array(wins), np.array(losses)
     floor, ceiling = _win_floors(won, examples, alpha), _loss_ceilings(lost, examples, alpha)
     return float(_combined(won, lost, floor, ceiling, examples))
-
-
-@lru_cache(maxsize=16)
-def _log_factorials(largest: int) -> Floats:
-    return np.cumsum(np.log(np.maximum(np.arange(largest + 1.0), 1.0)))
-
-
-def _times_log(counts: Counts, rate: float) -> Floats:
-    """counts * log(rate), with 0 * log(0) = 0."""
-    impossible = np.where(counts > 0, -np.inf, 0.0)
-    return counts.astype(np.float64) * math.log(rate) if rate > 0 else impossible
-
-
-def log_chances(win_rate: float, loss_rate: float, examples: int) -> tuple[Counts, Counts, Floats]:
-    """All outcomes (wins, losses) of note at these rates, and the logarithm of each one's chance."""
-    won, lost = np.meshgrid(
-        _range(np.array([win_rate]), examples), _range(np.array([loss_rate]), examples), indexing="ij"
-    )
-    possible = won + lost <= examples
-    won, lost = won[possible], lost[possible]
-    return won, lost, _ways(won, lost, examples) + _log_rates(won, lost, examples, win_rate, loss_rate)
-
-
-def _ways(won: Counts, lost: Counts, examples: int) -> Floats:
-    factorials = _log_factorials(examples)
-    chosen = factorials[won] + factorials[lost] + factorials[examples - won - lost]
-    return float(factorials[examples]) - chosen
-
-
-def _log_rates(won: Counts, lost: Counts, examples: int, win_rate: float, loss_rate: float) -> Floats:
-    tied = examples - won - lost
-    tie_rate = max(1 - win_rate - loss_rate, 0.0)
-    return _times_log(won, win_rate) + _times_log(lost, loss_rate) + _times_log(tied, tie_rate)

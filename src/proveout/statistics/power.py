@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from proveout.statistics._checking import finite_values
-from proveout.statistics.distributions import normal_cdf, normal_quantile, student_critical
-from proveout.statistics.paired_counts import PairedCounts, log_chances
+from proveout.statistics.distributions import binomial_pmf, normal_cdf, normal_quantile, student_critical
+from proveout.statistics.paired_counts import PairedCounts, region_chances
 
 _MOST_CLUSTERS = 10**9
+_NEGLIGIBLE = 1e-12
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
@@ -131,14 +132,15 @@ def power_of_binary(
     """
     sd_from_discordance(discordance, difference)
     win_rate, loss_rate = (discordance + difference) / 2, (discordance - difference) / 2
-    wins, losses, logs = log_chances(win_rate, loss_rate, examples)
-    total, allowed = 0.0, -1
-    for won in np.unique(wins).tolist():
-        row = wins == won
-        while allowed < losses[row].max() and PairedCounts(won, allowed + 1, examples).p_value(-margin) <= alpha:
-            allowed += 1
-        total += float(np.exp(logs[row][losses[row] <= allowed]).sum())
-    return min(1.0, total)
+    wins = np.arange(examples + 1)
+    wins = wins[binomial_pmf(wins, examples, win_rate) > _NEGLIGIBLE]
+    allowed = np.full(wins.shape, -1)
+    most = -1
+    for place, won in enumerate(wins.tolist()):
+        while most < examples - won and PairedCounts(won, most + 1, examples).p_value(-margin) <= alpha:
+            most += 1
+        allowed[place] = min(most, examples - won)
+    return min(1.0, float(region_chances(wins, allowed, examples, np.array([win_rate]), np.array([loss_rate]))))
 
 
 def _check(sd: float, alpha: float, power: float = 0.5) -> None:
