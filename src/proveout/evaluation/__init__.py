@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from proveout.evaluation.opening import CannotOpen, OpenModels
     from proveout.evaluation.recording import OutcomeRecorder, StoredCalls, Tally
     from proveout.evaluation.records import Attempt, Score
-    from proveout.evaluation.runner import Arm, Finished, Metric, Observer, evaluate
+    from proveout.evaluation.runner import Arm, Finished, Metric, Observer, evaluate, request_of
     from proveout.evaluation.scorers import ScorerError, create_scorer, describe_scorer, known_scorers
     from proveout.evaluation.scoring import HUMAN, Scoring
     from proveout.evaluation.table import ScoreTable
@@ -23,7 +23,7 @@ _HOMES = {
     "opening": ("CannotOpen", "OpenModels"),
     "recording": ("OutcomeRecorder", "StoredCalls", "Tally"),
     "records": ("Attempt", "Score"),
-    "runner": ("Arm", "Finished", "Metric", "Observer", "evaluate"),
+    "runner": ("Arm", "Finished", "Metric", "Observer", "evaluate", "request_of"),
     "scorers": ("ScorerError", "create_scorer", "describe_scorer", "known_scorers"),
     "scoring": ("HUMAN", "Scoring"),
     "table": ("ScoreTable",),
@@ -55,6 +55,7 @@ __all__ = [
     "describe_scorer",
     "evaluate",
     "known_scorers",
+    "request_of",
     "tasks",
 ]
 

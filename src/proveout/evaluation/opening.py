@@ -7,14 +7,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from proveout.evaluation.recording import StoredCalls
-from proveout.models import Budget, Generation, Model, ModelPool, Request
+from proveout.models import FREE_PROVIDERS, Budget, Generation, Model, ModelPool, Request
 from proveout.project import ModelSpec, Project, Variant
 
 if TYPE_CHECKING:
     from proveout.storage import Store
-
-FREE_PROVIDERS = frozenset({"replay", "tiny"})
-"""Providers whose calls cost nothing by nature."""
 
 
 class CannotOpen(Exception):

@@ -151,7 +151,8 @@ class _Evaluation:
         arm = self.arms[call.arm]
         generation = attempt = failure = None
         try:
-            generation = await arm.model.generate(self._request(call, arm.variant))
+            request = request_of(arm.variant, call.example, call.repeat, stream=self.stream)
+            generation = await arm.model.generate(request)
         except BudgetExceeded as error:
             raise Halted(str(error)) from error
         except ModelError as error:
@@ -168,16 +169,6 @@ class _Evaluation:
             await self._meet_partner(call, generation, attempt, failure)
         else:
             self._finish(call, generation, attempt, failure, await self._score(attempt))
-
-    def _request(self, call: _Call, variant: Variant) -> Request:
-        return Request(
-            messages=variant.render(call.example.input),
-            parameters=variant.parameters,
-            stream=self.stream,
-            repeat=call.repeat,
-            example=call.example.id,
-            input=call.example.input,
-        )
 
     async def _score(self, attempt: Attempt | None) -> list[Score | None]:
         """Every metric's score; None where there is no answer, where the scorer failed, or where it takes a pair to
@@ -269,6 +260,18 @@ class _Evaluation:
             raise Halted(f"every call so far was refused: {failure}")
         if self.failures >= GIVE_UP_AFTER and self.failures > self.done / 2:
             raise Halted(f"{self.failures} of {self.done} calls failed, the last with: {failure}")
+
+
+def request_of(variant: Variant, example: Example, repeat: int = 0, *, stream: bool = False) -> Request:
+    """The call that asks a variant about an example."""
+    return Request(
+        messages=variant.render(example.input),
+        parameters=variant.parameters,
+        stream=stream,
+        repeat=repeat,
+        example=example.id,
+        input=example.input,
+    )
 
 
 def answer_text(attempt: Attempt) -> str:

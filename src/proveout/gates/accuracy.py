@@ -119,9 +119,9 @@ class AccuracyGate:
                 Notice(
                     kind="not_stretched",
                     message=(
-                        f"{len(found.extra):,} clusters have only a silver label or a judge's score. They were left out, "
-                        f"because only {len(found.labelled)} clusters also have a person's label to correct them by "
-                        f"(at least {FEWEST_LABELLED} are needed)."
+                        f"{len(found.extra):,} clusters have only a silver label or a judge's score. They were left "
+                        f"out, because only {len(found.labelled)} clusters also have a person's label to correct them "
+                        f"by (at least {FEWEST_LABELLED} are needed)."
                     ),
                     count=len(found.extra),
                 )
@@ -166,7 +166,7 @@ def _trusts_silver(spec: ObjectiveSpec) -> bool:
 
 
 def _deciding(table: ScoreTable, spec: ObjectiveSpec) -> NDArray[np.bool_]:
-    """The examples that decide: golden ones where there are any; else, or where the service trusts them, silver ones too.
+    """The examples that decide: golden ones where there are any; else, or where silver is trusted, silver ones too.
 
     Kept production failures never do: they were chosen because the champion failed on them.
     """

@@ -15,8 +15,6 @@ ASSUMED_SD = 0.45
 """Standard deviation of a paired difference where nothing is known yet: a yes-or-no score that differs on a fifth of
 the examples."""
 
-CHARACTERS_PER_TOKEN = 4.0
-
 
 @dataclass(frozen=True, slots=True)
 class Detectable:
@@ -83,7 +81,12 @@ def spread(earlier: Scorecard | None, objective: Objective, metric: str) -> floa
     return None
 
 
-def estimated_cost(per_call: Sequence[float | None], calls_per_arm: int) -> float | None:
-    """Dollars for all arms, or None when any arm's price per call is unknown."""
-    known = [cost for cost in per_call if cost is not None]
-    return sum(known) * calls_per_arm if len(known) == len(per_call) else None
+def estimated_cost(per_call: Sequence[float | None], unfinished: Sequence[float], calls_per_arm: int) -> float | None:
+    """Dollars for the unfinished share of all arms' calls, or None when the price of any that is left is unknown."""
+    total = 0.0
+    for cost, share in zip(per_call, unfinished, strict=True):
+        if share > 0:
+            if cost is None:
+                return None
+            total += cost * share * calls_per_arm
+    return total

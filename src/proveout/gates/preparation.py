@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from random import Random
 
 from proveout.evaluation.workload import Repeats, Task, tasks
 from proveout.gates._base import Gate
@@ -24,8 +24,8 @@ from proveout.project import (
     sample_clusters,
 )
 
-if TYPE_CHECKING:
-    pass
+SAMPLED = 100
+"""Examples kept of a dataset to plan from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,10 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """One dataset of a run: which clusters of it are used (None: all), and how many examples and clusters that is."""
+    """One dataset of a run: which clusters of it are used (None: all), and how many examples and clusters that is.
+
+    `sample` are some of its examples, drawn at random, to plan from.
+    """
 
     ref: DatasetRef
     version: str
@@ -66,6 +69,7 @@ class Data:
     clusters: tuple[str, ...]
     chosen: frozenset[str] | None
     found: Mapping[str, str]
+    sample: tuple[Example, ...] = ()
 
     def read(self, inputs: Sequence[str]) -> Iterator[Example]:
         """The chosen examples, streamed from the file."""
@@ -83,13 +87,21 @@ def look_at(ref: DatasetRef, inputs: Sequence[str], limit: int | None, seed: int
     Raises:
         DatasetError: rows are bad; every one is named.
     """
-    found: Mapping[str, str] = find_clusters(read_examples(ref, tuple(inputs))) if ref.find_clusters else {}
+    found: Mapping[str, str] = (
+        find_clusters(read_examples(ref, tuple(inputs)), ref.find_clusters) if ref.find_clusters else {}
+    )
     sizes: dict[str, int] = {}
-    for example in _clustered(read_examples(ref, tuple(inputs)), found):
+    sample: list[Example] = []
+    random = Random(seed)
+    for number, example in enumerate(_clustered(read_examples(ref, tuple(inputs)), found)):
         sizes[example.cluster] = sizes.get(example.cluster, 0) + 1
+        place = number if number < SAMPLED else random.randrange(number + 1)
+        if place < SAMPLED:
+            sample[place : place + 1] = [example]
     chosen = sample_clusters(sizes, limit, seed) if limit is not None and limit < sum(sizes.values()) else None
     kept = {name: size for name, size in sizes.items() if chosen is None or name in chosen}
-    return Data(ref, dataset_version(ref, tuple(inputs)), sum(kept.values()), tuple(kept), chosen, found)
+    version = dataset_version(ref, tuple(inputs))
+    return Data(ref, version, sum(kept.values()), tuple(kept), chosen, found, tuple(sample))
 
 
 @dataclass(frozen=True, slots=True)

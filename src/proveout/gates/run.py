@@ -26,6 +26,7 @@ from proveout.evaluation import (
 )
 from proveout.gates._base import CONFIDENCE_ALPHA, Evidence, Finding, Findings, Gate, claim_of, not_measured
 from proveout.gates.budget import Subject, claim_share, ledger_lines, planned_level, settle
+from proveout.gates.forecast import forecast
 from proveout.gates.look import flips, histograms, slices
 from proveout.gates.notices import failure_notices, judge_notices, leak_notices, reading_notices
 from proveout.gates.plan import Detectable, RunPlan, detectable, estimated_cost
@@ -34,6 +35,7 @@ from proveout.gates.registry import GATES, wanted_objectives
 from proveout.gates.scorecard import Arm as ArmLabel
 from proveout.gates.scorecard import Calls, GateResult, LedgerLine, Scorecard, decide
 from proveout.gates.verdicts import judge
+from proveout.models import PriceBook
 from proveout.project import ObjectiveSpec
 from proveout.storage import Store
 
@@ -94,23 +96,36 @@ def _plan(
         clusters = len(work.repeats.clusters or main.clusters) if spec.objective == "stability" else len(main.clusters)
         claim = claim_of(spec.objective, comparison.improves)
         can_show.append(detectable(spec.objective, metric, claim, spec.margin, clusters, level, earlier))
-    calls = 2 * work.generations
+    arms = (comparison.champion, comparison.challenger)
     measured = earlier.settings if earlier is not None else {}
-    per_call = [
-        measured.get("usd_per_call", {}).get(arm.fingerprint) for arm in (comparison.champion, comparison.challenger)
+    prices = PriceBook(comparison.project.prices)
+    ahead = [
+        forecast(
+            arm,
+            main.sample,
+            store,
+            prices,
+            reuse=options.cache,
+            measured=measured.get("usd_per_call", {}).get(arm.fingerprint),
+        )
+        for arm in arms
     ]
-    free = [OpenModels.is_free(arm.model) for arm in (comparison.champion, comparison.challenger)]
-    per_call = [0.0 if costs_nothing else cost for cost, costs_nothing in zip(per_call, free, strict=True)]
+    calls = 2 * work.generations
+    cached = sum(round(arm.finished * work.generations) for arm in ahead)
     seconds = measured.get("seconds_per_call")
+    notes = ("The cost is worked out from prompts and max_tokens, as nothing was measured yet.",)
     return RunPlan(
         calls=calls,
-        cached=0,
-        cost_usd=estimated_cost(per_call, work.generations),
-        seconds=None if seconds is None else seconds * calls / options.concurrency,
+        cached=cached,
+        cost_usd=estimated_cost(
+            [arm.usd_per_call for arm in ahead], [1 - arm.finished for arm in ahead], work.generations
+        ),
+        seconds=None if seconds is None else seconds * (calls - cached) / options.concurrency,
         examples=sum(data.examples for data in work.data),
         clusters=len(main.clusters),
         repeats=_repeats_in_words(work),
         detectable=tuple(can_show),
+        notes=notes if any(arm.guessed for arm in ahead) else (),
     )
 
 
