@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 STANDARD_TIERS = frozenset({"", "standard", "standard_only", "default", "auto", "on_demand"})
 """Names of service tiers that are billed at the listed prices."""
 
+CACHE_WRITE_SURCHARGE = 1.25
+"""What a million tokens written to a prompt cache cost against plain input, where the book does not say: only vendors that
+bill writes count them, and this is their rate for the shortest time to live (Anthropic's, and Bedrock's for it)."""
+
 
 class TokenCounts(Protocol):
     """The tokens of one answer, as `models.Usage` holds them: cached and written ones are among the input tokens,
@@ -124,7 +128,21 @@ def cost_usd(price: Price, tokens: TokenCounts, factor: float = 1.0) -> float:
     reasoning = min(tokens.reasoning_tokens, tokens.output_tokens)
     long = price.long_context
     rates = long if long is not None and tokens.input_tokens > long.above else price
-    return _sum(rates, tokens.input_tokens, cached, written, tokens.output_tokens, reasoning) * factor + price.per_request
+    return (
+        _sum(rates, tokens.input_tokens, cached, written, tokens.output_tokens, reasoning) * factor + price.per_request
+    )
+
+
+def most_usd(price: Price, input_tokens: int, output_tokens: int) -> float:
+    """The most dollars that a request of at most so many tokens can cost, in whatever tier it is answered."""
+    dearest = 0.0
+    for rates in (price, price.long_context):
+        if rates is not None:
+            written = rates.input * CACHE_WRITE_SURCHARGE if rates.cache_write is None else rates.cache_write
+            read = max(rates.input, rates.cached_input or 0.0, written)
+            said = max(rates.output, rates.reasoning or 0.0)
+            dearest = max(dearest, (input_tokens * read + output_tokens * said) / 1e6)
+    return dearest * max((1.0, *price.tiers.values())) + price.per_request
 
 
 def costs_usd(price: Price, tokens: TokenColumns, factor: float = 1.0) -> NDArray[Any]:
@@ -156,7 +174,7 @@ class TokenColumns:
 def _sum(rates: Price | LongContext, inputs: Any, cached: Any, written: Any, outputs: Any, reasoning: Any) -> Any:
     """Numbers or arrays alike."""
     read_rate = rates.input if rates.cached_input is None else rates.cached_input
-    write_rate = rates.input if rates.cache_write is None else rates.cache_write
+    write_rate = rates.input * CACHE_WRITE_SURCHARGE if rates.cache_write is None else rates.cache_write
     thought_rate = rates.output if rates.reasoning is None else rates.reasoning
     dollars = (
         (inputs - cached - written) * rates.input

@@ -1,18 +1,17 @@
-"""What a call costs, by a project's dated price book."""
+"""What a call costs a run, by a project's dated price book (the arithmetic is `economics.prices`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
+from proveout.economics import prices as book
+from proveout.economics.public_prices import public_price
 from proveout.models._base import Usage
 from proveout.project.records import ModelSpec, Price
 
 FREE_PROVIDERS = frozenset({"replay", "tiny"})
 """Providers whose calls cost nothing by nature."""
-
-CACHE_WRITE_SURCHARGE = 1.25
-"""What writing to a prompt cache costs against plain input, where an endpoint counts it (Anthropic's five-minute cache)."""
 
 _FREE = Price(provider="", model="", since="", input=0.0, output=0.0)
 
@@ -22,18 +21,12 @@ class PriceBook:
 
     def __init__(self, prices: Iterable[Price] = (), on: date | None = None) -> None:
         """`on`: today (UTC) unless given. A price holds from its own day until a later one of the same model begins."""
-        day = (on or datetime.now(UTC).date()).isoformat()
-        self._prices: dict[tuple[str, str], Price] = {}
-        for price in sorted(prices, key=lambda price: price.since):
-            if price.since <= day:
-                self._prices[price.provider, price.model] = price
+        self._day = on or datetime.now(UTC).date()
+        self._book = book.PriceBook(tuple(prices), fallback=public_price)
 
     def price(self, spec: ModelSpec) -> Price | None:
         """The price of a model; None where it is unknown, which is never the same as free."""
-        if spec.provider in FREE_PROVIDERS:
-            return _FREE
-        name = spec.name or str(spec.options.get("deployment", ""))
-        return self._prices.get((spec.provider, name))
+        return _FREE if spec.provider in FREE_PROVIDERS else self._book.price_of(spec, self._day)
 
 
 def cost_usd(price: Price | None, usage: Usage | None) -> float | None:
@@ -42,20 +35,9 @@ def cost_usd(price: Price | None, usage: Usage | None) -> float | None:
         return None
     if price is _FREE:
         return 0.0
-    if usage is None:
-        return None
-    cached_price = price.input if price.cached_input is None else price.cached_input
-    plain = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)
-    millionths = (
-        plain * price.input
-        + usage.cached_tokens * cached_price
-        + usage.cache_write_tokens * price.input * CACHE_WRITE_SURCHARGE
-        + usage.output_tokens * price.output
-    )
-    return millionths / 1e6 + price.per_request
+    return None if usage is None else book.cost_usd(price, usage)
 
 
 def ceiling_usd(price: Price, input_tokens: int, output_tokens: int) -> float:
     """Dollars that a call with at most so many tokens can cost."""
-    dearest = max(price.input * CACHE_WRITE_SURCHARGE, price.cached_input or 0.0)
-    return (input_tokens * dearest + output_tokens * price.output) / 1e6 + price.per_request
+    return book.most_usd(price, input_tokens, output_tokens)

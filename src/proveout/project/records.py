@@ -11,6 +11,9 @@ Objective = Literal["cost", "latency", "accuracy", "security", "stability"]
 DatasetKind = Literal["golden", "silver", "failures"]
 Role = Literal["system", "user", "assistant", "tool"]
 
+USUAL_LIKENESS = 0.7
+"""How alike two inputs are that count as near-duplicates, unless a service says otherwise."""
+
 OBJECTIVES: tuple[Objective, ...] = ("accuracy", "stability", "latency", "cost", "security")
 
 
@@ -175,14 +178,16 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class DatasetRef:
-    """A declared dataset: its kind, its file, how its columns map to ours, and whether clusters are to be found in
-    it.
+    """A declared dataset: its kind, its file, and how its columns map to ours.
+
+    `find_clusters` is the likeness from which on inputs are near-duplicates that count as one cluster; 0: none are
+    looked for.
     """
 
     kind: DatasetKind
     path: Path
     columns: Mapping[str, str] = field(default_factory=dict)
-    find_clusters: bool = False
+    find_clusters: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +277,8 @@ class LongContext:
 class Price:
     """US dollars per million tokens of one model, from a date on.
 
-    Without a price of their own, cached and written input tokens cost as much as others, and reasoning tokens as much
-    as output. `tiers` are factors by the name of a service tier (`batch`, `flex`, `priority`).
+    Without a price of their own, cached input tokens cost as much as others, those written to a cache a quarter more,
+    and reasoning tokens as much as output. `tiers` are factors by the name of a service tier (`batch`, `flex`).
     """
 
     provider: str

@@ -195,7 +195,9 @@ class PriceShape(Shape):
     )
     per_request: Amount = Field(default=0.0, description="US dollars for each request.", examples=[0.002])
     cache_write: Amount | None = Field(
-        default=None, description="US dollars for a million input tokens written to a cache.", examples=[1.25]
+        default=None,
+        description="US dollars for a million input tokens written to a cache; a quarter more than input unless set.",
+        examples=[1.25],
     )
     reasoning: Amount | None = Field(
         default=None, description="US dollars for a million reasoning tokens, where not as output.", examples=[5.0]
