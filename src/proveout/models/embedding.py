@@ -71,11 +71,8 @@ class CachedEmbedder:
         found: dict[str, Vector] = {}
         while missing := [text for text in dict.fromkeys(texts) if text not in found]:
             others = {text: self._in_flight[text] for text in missing if text in self._in_flight}
-            mine = [text for text in missing if text not in others]
-            asked = [text for text in mine if not self._from_cache(text, found)]
-            batches = [asked[start : start + BATCH] for start in range(0, len(asked), BATCH)]
-            for vectors in await asyncio.gather(*map(self._ask, batches)):
-                found |= vectors
+            mine = [text for text in missing if text not in others and not self._from_cache(text, found)]
+            await self._ask(mine, found)
             for text, future in others.items():
                 vector = await asyncio.shield(future)
                 if vector is not None:
@@ -85,22 +82,26 @@ class CachedEmbedder:
     async def aclose(self) -> None:
         await self._model.aclose()
 
-    async def _ask(self, texts: list[str]) -> dict[str, Vector]:
-        """One call. Who waits for a text of it gets its vector, or None where the call failed, and asks again."""
+    async def _ask(self, texts: list[str], found: dict[str, Vector]) -> None:
+        """Ask for these texts. Who waits for one of them gets its vector, or None where there is none, and asks again."""
         loop = asyncio.get_running_loop()
-        futures = {text: loop.create_future() for text in texts}
-        self._in_flight |= futures
-        vectors: dict[str, Vector] = {}
+        claimed = {text: loop.create_future() for text in texts}
+        self._in_flight |= claimed
         try:
-            generation = await self._model.generate(_request(texts))
-            vectors = dict(zip(texts, _unpacked(generation.text, len(texts)), strict=True))
-            if self._cache is not None:
-                await asyncio.gather(*(self._keep(text, vector) for text, vector in vectors.items()))
-            return vectors
+            batches = (texts[start : start + BATCH] for start in range(0, len(texts), BATCH))
+            for vectors in await asyncio.gather(*map(self._call, batches)):
+                found |= vectors
         finally:
-            for text, future in futures.items():
+            for text, future in claimed.items():
                 del self._in_flight[text]
-                future.set_result(vectors.get(text))
+                future.set_result(found.get(text))
+
+    async def _call(self, texts: list[str]) -> dict[str, Vector]:
+        generation = await self._model.generate(_request(texts))
+        vectors = dict(zip(texts, _unpacked(generation.text, len(texts)), strict=True))
+        if self._cache is not None:
+            await asyncio.gather(*(self._keep(text, vector) for text, vector in vectors.items()))
+        return vectors
 
     def _from_cache(self, text: str, found: dict[str, Vector]) -> bool:
         kept = None if self._cache is None else self._cache.get(self._keys.key(_request([text])))
