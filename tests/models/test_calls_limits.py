@@ -250,6 +250,29 @@ def test_retry_after_holds_callers_who_did_not_get_it() -> None:
     assert run(main()) >= 0.2
 
 
+def test_a_clock_that_leaps_by_a_day_frees_those_who_wait_without_a_burst() -> None:
+    """As after a suspended laptop, where the clock counts on."""
+    leap = 0.0
+    model = ScriptedModel()
+    limiter = Limiter(Limits(requests_per_minute=60), clock=lambda: monotonic() + leap)
+    limited = Limited(model, limiter)
+
+    async def main() -> None:
+        nonlocal leap
+        calls = [asyncio.ensure_future(limited.generate(ask())) for _ in range(9)]
+        await asyncio.sleep(0.01)
+        assert len(model.requests) == 1
+        leap = 86_400.0
+        await asyncio.sleep(1.5)
+        assert 2 <= len(model.requests) <= 3
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    run(main())
+    assert limiter.in_flight == 0
+
+
 def test_whoever_is_cancelled_while_waiting_leaves_no_trace() -> None:
     model = ScriptedModel(seconds=0.05)
     limiter = Limiter(Limits(concurrency=1))
