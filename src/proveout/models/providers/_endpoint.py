@@ -1,4 +1,4 @@
-"""One call to one HTTP endpoint: send, read whole or streamed, and say what went wrong. What is said is an `Api`'s matter."""
+"""One call to one HTTP endpoint: send, read whole or streamed, and say what went wrong. An `Api` knows the format."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Endpoint:
         self._failures = failures
         self._signer = signer
         self._closed = False
-        # A whole answer's first byte comes with its last, and a thinking model is silent for long: only the total counts.
+        # A whole answer's first byte comes with its last, and a thinking model is long silent: only the total counts.
         self._timeouts = wire.Timeouts(
             connect=min(_MAX_CONNECT_S, timeout_s), first_byte=None, idle=None, total=timeout_s
         )

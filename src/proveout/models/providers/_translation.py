@@ -1,4 +1,4 @@
-"""From OpenAI's shapes, in which requests are written here, to what the translated APIs share: parts, turns, parameters."""
+"""From OpenAI's shapes, in which requests are written, to what translated APIs share: parts, turns, parameters."""
 
 from __future__ import annotations
 

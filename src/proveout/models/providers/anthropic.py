@@ -41,7 +41,7 @@ _FINISH: dict[str, FinishReason] = {
 
 
 class MessagesApi:
-    """Messages in Anthropic's format. What a request holds beyond OpenAI's names (`thinking`, `top_k`, ...) passes through."""
+    """Messages in Anthropic's format. Parameters beyond OpenAI's names (`thinking`, `top_k`, ...) pass through."""
 
     def __init__(self, url: str, model: str, failures: Failures, *, stream_url: str = "", version: str = "") -> None:
         """`stream_url` where streams have another address; `version` where it stands in the body, without a model."""

@@ -255,7 +255,7 @@ def aws_signer(spec: ModelSpec, failures: Failures) -> AwsSigner:
         raise LookupError(f"bedrock: {error}") from None
     if credentials is None:
         raise LookupError(
-            "bedrock found no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write `profile: NAME`"
+            "bedrock found no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write `profile:`"
         )
     return AwsSigner(credentials, spec.options["region"], failures)
 

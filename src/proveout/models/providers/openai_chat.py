@@ -36,12 +36,12 @@ _REASONING_MODEL = re.compile(r"(?:.*[/:])?(?:o[1-9]|gpt-(?:[5-9]|1[0-9]))(?![0-
 class Dialect:
     """What one endpoint does in its own way.
 
-    `token_limit`: the name that it knows the limit of output tokens by, where it takes only one of the two;
+    `limit_name`: the name that it knows the limit of output tokens by, where it takes only one of the two;
     `reasoning` takes OpenAI's newer name for reasoning models only. `stream_usage`: whether it takes `stream_options`
     (the others send usage unasked). `renames`: other parameters that it knows by other names.
     """
 
-    token_limit: Literal["max_tokens", "max_completion_tokens", "reasoning", "either"] = "either"
+    limit_name: Literal["max_tokens", "max_completion_tokens", "reasoning", "either"] = "either"
     stream_usage: bool = True
     renames: tuple[tuple[str, str], ...] = ()
 
@@ -56,7 +56,7 @@ class ChatApi:
         self._failures = failures
         self._stream_usage = dialect.stream_usage
         self._renames = dict(dialect.renames)
-        limit = dialect.token_limit
+        limit = dialect.limit_name
         if limit == "reasoning":
             limit = "max_completion_tokens" if _REASONING_MODEL.match(names or model) else "either"
         if limit == "max_completion_tokens":

@@ -27,18 +27,18 @@ class Service:
     bare_path: str = ""
 
 
-_OLD_LIMIT = Dialect(token_limit="max_tokens")  # noqa: S106
+_OLD_LIMIT = Dialect(limit_name="max_tokens")
 
 SERVICES: dict[str, Service] = {
-    "openai": Service("https://api.openai.com/v1", Dialect(token_limit="reasoning")),  # noqa: S106
-    "azure": Service(None, Dialect(token_limit="reasoning"), key_header="api-key"),  # noqa: S106
+    "openai": Service("https://api.openai.com/v1", Dialect(limit_name="reasoning")),
+    "azure": Service(None, Dialect(limit_name="reasoning"), key_header="api-key"),
     "together": Service("https://api.together.xyz/v1", _OLD_LIMIT),
     "anyscale": Service("https://api.endpoints.anyscale.com/v1", _OLD_LIMIT),
     "fireworks": Service("https://api.fireworks.ai/inference/v1", _OLD_LIMIT),
     "groq": Service("https://api.groq.com/openai/v1"),
     "mistral": Service(
         "https://api.mistral.ai/v1",
-        Dialect(token_limit="max_tokens", stream_usage=False, renames=(("seed", "random_seed"),)),  # noqa: S106
+        Dialect(limit_name="max_tokens", stream_usage=False, renames=(("seed", "random_seed"),)),
     ),
     "openrouter": Service("https://openrouter.ai/api/v1"),
     "vllm": Service("http://127.0.0.1:8000/v1", needs_name=False, bare_path="/v1"),

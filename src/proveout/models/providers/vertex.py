@@ -56,6 +56,7 @@ def google_signer(spec: ModelSpec, headers: HeaderPairs, failures: Failures) -> 
         import google.auth
         import google.auth.transport.requests  # Needs the `requests` package too.
         from google.auth.exceptions import GoogleAuthError
+        from google.oauth2.service_account import Credentials
     except ImportError as error:
         raise LookupError(
             "vertex needs Google's credentials library; install it: pip install 'proveout[vertex]'"
@@ -72,11 +73,11 @@ def google_signer(spec: ModelSpec, headers: HeaderPairs, failures: Failures) -> 
     name = spec.key.reference
     try:
         info = orjson.loads(spec.key.resolve())
-        credentials, _ = google.auth.load_credentials_from_dict(info, scopes=[_SCOPE])
+        credentials = Credentials.from_service_account_info(info, scopes=[_SCOPE])
     except LookupError:
         raise
     except Exception:  # google-auth raises all sorts of errors here, some of which quote the key.
-        raise LookupError(f"{name} does not hold Google credentials in JSON, such as a service account's key") from None
+        raise LookupError(f"{name} does not hold a service account's key in JSON") from None
     return GoogleSigner(credentials, headers, failures)
 
 
