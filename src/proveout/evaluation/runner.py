@@ -242,7 +242,13 @@ class _Evaluation:
                 answer=text_key(answer_text(attempt)),
                 raw=text_key(attempt.text),
                 seconds=timings.e2e if timings else NOT_MEASURED,
+                input_tokens=usage.input_tokens if usage else NOT_MEASURED,
+                cached_tokens=usage.cached_tokens if usage else NOT_MEASURED,
+                cache_write_tokens=usage.cache_write_tokens if usage else NOT_MEASURED,
                 output_tokens=usage.output_tokens if usage else NOT_MEASURED,
+                reasoning_tokens=usage.reasoning_tokens if usage else NOT_MEASURED,
+                cost_usd=NOT_MEASURED if generation.cost_usd is None else generation.cost_usd,
+                cut=generation.finish_reason == "length",
                 characters=len(attempt.text),
             )
         variant = self.arms[call.arm].variant

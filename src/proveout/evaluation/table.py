@@ -44,7 +44,8 @@ class ScoreTable:
     and raw text.
 
     A score of NaN means "not measured" (the call or the scorer failed), never "wrong". `answer` and `raw` are 64-bit
-    hashes that are equal exactly when the parsed answers, or the raw texts, are.
+    hashes that are equal exactly when the parsed answers, or the raw texts, are. Tokens and `cost_usd` are NaN where the
+    endpoint did not count them or the price is unknown; `cut` marks answers that ended at the token limit.
     """
 
     def __init__(self, metrics: Sequence[str]) -> None:
@@ -58,7 +59,13 @@ class ScoreTable:
         self.raw = array("q")
         self.failed = array("b")
         self.seconds = array("d")
+        self.input_tokens = array("d")
+        self.cached_tokens = array("d")
+        self.cache_write_tokens = array("d")
         self.output_tokens = array("d")
+        self.reasoning_tokens = array("d")
+        self.cost_usd = array("d")
+        self.cut = array("b")
         self.characters = array("i")
         self.aborted: str | None = None
 
@@ -76,7 +83,13 @@ class ScoreTable:
         raw: int = 0,
         failed: bool = False,
         seconds: float = NOT_MEASURED,
+        input_tokens: float = NOT_MEASURED,
+        cached_tokens: float = NOT_MEASURED,
+        cache_write_tokens: float = NOT_MEASURED,
         output_tokens: float = NOT_MEASURED,
+        reasoning_tokens: float = NOT_MEASURED,
+        cost_usd: float = NOT_MEASURED,
+        cut: bool = False,
         characters: int = 0,
     ) -> None:
         """Append one call. `scores` is in the order of `metrics`."""
@@ -89,7 +102,13 @@ class ScoreTable:
         self.raw.append(raw)
         self.failed.append(failed)
         self.seconds.append(seconds)
+        self.input_tokens.append(input_tokens)
+        self.cached_tokens.append(cached_tokens)
+        self.cache_write_tokens.append(cache_write_tokens)
         self.output_tokens.append(output_tokens)
+        self.reasoning_tokens.append(reasoning_tokens)
+        self.cost_usd.append(cost_usd)
+        self.cut.append(cut)
         self.characters.append(characters)
 
     def column(self, name: str) -> NDArray[np.float64]:
