@@ -19,7 +19,7 @@ class Server:
     def __init__(self, app: App, limits: Limits) -> None:
         self.connections: set[ServerConnection] = set()
         """Every open connection."""
-        self.tasks: set[asyncio.Future[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
         """Handlers that are still running."""
         self.draining = False
         self.app = app
@@ -43,7 +43,8 @@ class Server:
             connection.abort()
         await self._wait_empty(_END_S)
         for task in self.tasks:
-            task.cancel()
+            if not task.cancelling():  # A second cancellation would break into the clean-up after the first.
+                task.cancel()
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=_END_S)
 

@@ -7,10 +7,10 @@ import logging
 import math
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httptools
 
@@ -22,7 +22,7 @@ from proveout.wire.timer import LazyTimer
 if TYPE_CHECKING:
     from proveout.wire.server import Server
 
-App = Callable[[ServerRequest, Responder], Awaitable[None] | None]
+App = Callable[[ServerRequest, Responder], Coroutine[Any, Any, None] | None]
 
 _log = logging.getLogger("proveout.wire")
 _LINGER_S = 2.0
@@ -87,7 +87,7 @@ class ServerConnection(asyncio.Protocol):
         self._size = 0
         self._responder: Responder | None = None
         self._next: Responder | None = None
-        self._task: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._waiting: deque[tuple[ServerRequest, Responder]] = deque()
         self._refused: _Refused | None = None
         self._linger = False
@@ -330,11 +330,11 @@ class ServerConnection(asyncio.Protocol):
             _give_up(responder)
             return
         if pending is not None:
-            self._task = task = asyncio.ensure_future(pending, loop=self._loop)
+            self._task = task = self._loop.create_task(pending)
             self._server.tasks.add(task)
             task.add_done_callback(lambda done: self._handled(done, request, responder))
 
-    def _handled(self, task: asyncio.Future[None], request: ServerRequest, responder: Responder) -> None:
+    def _handled(self, task: asyncio.Task[None], request: ServerRequest, responder: Responder) -> None:
         self._server.tasks.discard(task)
         if task.cancelled():
             responder.abort()
