@@ -156,8 +156,30 @@ def test_dataset_settings(repository: Any) -> None:
     )
     reference = repository.load().services["triage"].datasets["golden"]
     assert reference.columns == {"input.message": "text", "expected": "category"}
-    assert reference.find_clusters
+    assert reference.find_clusters == 0.7
     assert reference.path.name == "real.csv"
+
+
+@pytest.mark.parametrize(("declared", "likeness"), [("true", 0.7), ("false", 0.0), ("85%", 0.85), ("0.5", 0.5)])
+def test_near_duplicates_are_found_from_a_declared_likeness_on(repository: Any, declared: str, likeness: float) -> None:
+    repository.replace(
+        "services/triage/service.yaml",
+        "golden: datasets/golden.jsonl",
+        f"golden: {{path: datasets/golden.jsonl, find_clusters: {declared}}}",
+    )
+    assert repository.load().services["triage"].datasets["golden"].find_clusters == likeness
+
+
+@pytest.mark.parametrize("declared", ["0.2", "2", "yes", "[]"])
+def test_a_wrong_likeness_is_a_problem(repository: Any, declared: str) -> None:
+    repository.replace(
+        "services/triage/service.yaml",
+        "golden: datasets/golden.jsonl",
+        f"golden: {{path: datasets/golden.jsonl, find_clusters: {declared}}}",
+    )
+    (problem,) = repository.problems()
+    assert problem.field == "datasets.golden.find_clusters"
+    assert "0.8 or 80%" in problem.instead
 
 
 @pytest.mark.parametrize(

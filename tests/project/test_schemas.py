@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,11 @@ def test_the_sample_meets_the_schemas(path: str) -> None:
         ("services/triage/service.yaml", "800ms", "800"),
         ("services/triage/service.yaml", "margin: 10%", "margin: ten"),
         ("services/triage/service.yaml", "unit: user", "unit: session"),
+        (
+            "services/triage/service.yaml",
+            "golden: datasets/golden.jsonl",
+            "golden: {path: datasets/golden.jsonl, find_clusters: maybe}",
+        ),
         ("services/triage/changes/haiku.yaml", "[cost]", "[costs]"),
     ],
 )
@@ -102,6 +109,20 @@ def test_the_committed_reference_is_up_to_date() -> None:
     assert {path.name for path in REFERENCE.iterdir()} == set(pages), "run `make docs`"
     for name, text in pages.items():
         assert (REFERENCE / name).read_text() == text, f"docs/reference/{name} is stale: run `make docs`"
+
+
+def test_make_docs_writes_the_reference() -> None:
+    """The command of the Makefile, which leaves an up-to-date reference as it is."""
+    before = {path.name: path.read_bytes() for path in REFERENCE.iterdir()}
+    root = REFERENCE.parents[1]
+    subprocess.run([sys.executable, "-m", "tools.render_reference"], cwd=root, check=True, capture_output=True)
+    assert {path.name: path.read_bytes() for path in REFERENCE.iterdir()} == before
+
+
+def test_pages_of_what_is_no_more_are_taken_away(tmp_path: Path) -> None:
+    (tmp_path / "old.md").write_text("old")
+    write_reference(tmp_path)
+    assert not (tmp_path / "old.md").exists()
 
 
 def test_links_of_the_reference_lead_somewhere(tmp_path: Path) -> None:

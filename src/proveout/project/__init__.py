@@ -38,8 +38,8 @@ from proveout.project.records import (
 
 if TYPE_CHECKING:
     from proveout.project.clusters import find_clusters
-    from proveout.project.datasets import DatasetError, dataset_version, read_examples, sample_clusters
-    from proveout.project.leaks import find_leaks
+    from proveout.project.datasets import DatasetError, Stamp, dataset_version, read_examples, sample_clusters, stamp
+    from proveout.project.leaks import Leak, find_leaks
     from proveout.project.load import find_root, load_project
     from proveout.project.problems import Problem, ProjectError
     from proveout.project.processing import StepFailed, postprocess, preprocess
@@ -49,10 +49,12 @@ if TYPE_CHECKING:
 
 _HOME = {
     "DatasetError": "datasets",
+    "Leak": "leaks",
     "Problem": "problems",
     "ProjectError": "problems",
     "Prompt": "prompts",
     "PromptError": "prompts",
+    "Stamp": "datasets",
     "StepFailed": "processing",
     "dataset_version": "datasets",
     "export_schemas": "schemas",
@@ -65,6 +67,7 @@ _HOME = {
     "read_examples": "datasets",
     "render_reference": "schemas",
     "sample_clusters": "datasets",
+    "stamp": "datasets",
     "unset_secrets": "secrets",
 }
 
@@ -78,6 +81,7 @@ __all__ = [
     "Environment",
     "Example",
     "Host",
+    "Leak",
     "Limits",
     "Lineage",
     "LongContext",
@@ -97,6 +101,7 @@ __all__ = [
     "ScorerSpec",
     "Secret",
     "Service",
+    "Stamp",
     "StepFailed",
     "Variant",
     "dataset_version",
@@ -110,6 +115,7 @@ __all__ = [
     "read_examples",
     "render_reference",
     "sample_clusters",
+    "stamp",
     "unset_secrets",
 ]
 

@@ -70,9 +70,12 @@ def render_reference() -> dict[str, str]:
 
 
 def write_reference(folder: Path) -> None:
-    """Write the reference's pages into a folder."""
+    """Write the reference's pages into a folder, and take away pages of what is no more."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in render_reference().items():
+    pages = render_reference()
+    for stale in {path.name for path in folder.glob("*.md")} - pages.keys():
+        (folder / stale).unlink()
+    for name, text in pages.items():
         (folder / name).write_text(text, encoding="utf-8")
 
 

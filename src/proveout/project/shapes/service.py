@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, RootModel, Tag
+from pydantic import BeforeValidator, ConfigDict, Field, RootModel, Tag
 
+from proveout.project import quantities
+from proveout.project.records import USUAL_LIKENESS
 from proveout.project.shapes._base import (
     Amount,
     Count,
@@ -22,9 +24,11 @@ from proveout.project.shapes._base import (
     Weight,
     checked_by,
     only_key,
+    refuse,
     repeated,
     tag,
     told_apart_by,
+    written_as,
 )
 
 # --- what comes in and goes out
@@ -98,18 +102,52 @@ OutputShape = Annotated[
 # --- data and scorers
 
 
+def _likeness(value: Any) -> float:
+    """Yes or no, or from which likeness on."""
+    if isinstance(value, bool):
+        return USUAL_LIKENESS if value else 0.0
+    try:
+        return quantities.share(value)
+    except ValueError:
+        raise refuse("this is neither `true` nor a share", "Write `true`, or a share such as 0.8 or 80%.") from None
+
+
+def _too_low(value: float) -> Iterator[Refusal]:
+    if value != 0 and not 0.5 <= value <= 1:
+        yield Refusal("a likeness lies between 0.5 and 1", "Write `true`, or a share such as 0.8 or 80%.")
+
+
+Likeness = Annotated[
+    float,
+    BeforeValidator(_likeness),
+    checked_by(_too_low),
+    written_as(
+        "`true`, `false` or share",
+        {
+            "anyOf": [
+                {"type": "boolean"},
+                {"type": "number", "minimum": 0.5, "maximum": 1},
+                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s?%$"},
+            ]
+        },
+    ),
+]
+
+
 class DatasetShape(Shape):
     """A dataset with settings."""
 
     path: RelativePath = Field(description="JSONL or CSV file.", examples=["datasets/golden.jsonl"])
     columns: dict[str, Text] = Field(
         default_factory=dict,
-        description="Which column of the file holds what: `input.NAME`, `expected`, `id`, `cluster`, `tags`.",
-        examples=[{"input.message": "text", "expected": "category"}],
+        description="Which column of the file holds what: an input's name (or `input.NAME`), `expected`, `id`, "
+        "`cluster`, `tags`, `source`. In JSONL, dots reach into objects.",
+        examples=[{"message": "text", "expected": "category"}],
     )
-    find_clusters: bool = Field(
-        default=False,
-        description="Find near-duplicates and count them as one cluster, where the file gives no `cluster`.",
+    find_clusters: Likeness = Field(
+        default=0.0,
+        description="Find near-duplicates and count them as one cluster, where the file gives no `cluster`: `true`, "
+        "or from which share of common pieces of text on (`true` is 70%).",
         examples=[True],
     )
 

@@ -1,0 +1,229 @@
+"""Leaks: evaluation data that stands in another dataset, or that a prompt shows to the model."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proveout.project.datasets import input_text, read_examples
+from proveout.project.records import DatasetKind, DatasetRef, Example, Service, Variant
+from proveout.project.row_problems import shown as shown_path
+
+if TYPE_CHECKING:
+    from proveout.project.documents import Document
+    from proveout.project.similarity import Sketches
+
+LIKENESS = 0.8
+"""From which share of common pieces on two inputs are the same question in other words. On real customers' questions
+(banking77), 96 of 100 groups of such inputs have one label."""
+
+MOST_LISTED = 20
+SHORTEST_QUOTE = 15
+"""Fewest characters of an input that can be recognised inside a longer text."""
+
+_QUOTED = re.compile(r"[\"“„«'`]([^\"“”„«»'`]+)[\"”“»'`]")
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """An input that is used twice where it must be used once. Places are `file:line`.
+
+    `seen` is in a dataset of another kind, in a worked example, or in a prompt; `evaluated` is in evaluation data.
+    `likeness` is 1 where they differ by case, punctuation and white space at most. `more` counts further ones between
+    the same two files that are not listed.
+    """
+
+    seen: str
+    evaluated: str
+    likeness: float
+    shown_to_model: bool
+    more: int = 0
+
+    def __str__(self) -> str:
+        verb = "shows the model" if self.shown_to_model else "repeats"
+        like = "the input" if self.likeness == 1 else f"an input {min(self.likeness, 0.99):.0%} like that"
+        further = f", and {self.more:,} more between these two files" if self.more else ""
+        return f"{self.seen} {verb} {like} of {self.evaluated}{further}"
+
+
+def find_leaks(service: Service) -> tuple[Leak, ...]:
+    """Inputs that stand in two of a service's datasets, or in a dataset and in a variant's worked examples or prompt.
+
+    Inputs are compared without case, punctuation and white space; near-duplicates are those that share 80 % of their
+    pieces of four characters (see `similarity`). Of two files, at most 20 leaks are listed and the rest counted. Rows
+    of one dataset are not compared with one another: what is alike there is a cluster.
+
+    Raises:
+        DatasetError: rows are bad.
+    """
+    shown_texts = list(_shown_texts(service))
+    if len(service.datasets) < 2 and not shown_texts:
+        return ()
+    from proveout.project.similarity import Sketches
+
+    kinds: tuple[DatasetKind, ...] = ("golden", "silver", "failures")
+    datasets = [_Dataset(service.datasets[kind], service.inputs) for kind in kinds if kind in service.datasets]
+    sketches = Sketches(shown.text for shown in shown_texts)
+    places = _Places(service.folder)
+    leaks: list[Leak] = []
+    for dataset in datasets:
+        found = dataset.like([shown.text for shown in shown_texts], sketches)
+        found |= dataset.quoted_in(shown_texts)
+        leaks += [
+            Leak(places.of(shown_texts[index]), dataset.place(row), likeness, True)
+            for index, (row, likeness) in sorted(found.items())
+        ]
+    for evaluated, other in combinations(datasets, 2):
+        leaks += [
+            Leak(other.place(row), evaluated.place(like), likeness, False)
+            for row, (like, likeness) in sorted(evaluated.like(other.texts, other.sketches).items())
+        ]
+    return tuple(_shortened(leaks))
+
+
+def _shortened(leaks: list[Leak]) -> Iterator[Leak]:
+    """Each leak once, and no more between two files than a person would read; the last of them counts the rest."""
+    by_files: dict[tuple[str, str], dict[tuple[str, str], Leak]] = {}
+    for leak in leaks:
+        files = leak.seen.rpartition(":")[0], leak.evaluated.rpartition(":")[0]
+        by_files.setdefault(files, {}).setdefault((leak.seen, leak.evaluated), leak)
+    for found in by_files.values():
+        *listed, last = list(found.values())[:MOST_LISTED]
+        yield from listed
+        yield replace(last, more=len(found) - len(listed) - 1)
+
+
+class _Dataset:
+    """A dataset's inputs with their places: 8 bytes of each and its sketch are kept, not the text."""
+
+    def __init__(self, ref: DatasetRef, inputs: tuple[str, ...]) -> None:
+        from proveout.project.similarity import Sketches, even
+
+        self._ref, self._inputs, self._file = ref, inputs, shown_path(ref.path)
+        self._lines = array("I")
+        self._rows: dict[int, int] = {}
+
+        def texts() -> Iterator[str]:
+            for example in read_examples(ref, inputs):
+                text = even(input_text(example))
+                self._rows.setdefault(hash(text), len(self._lines))
+                self._lines.append(example.line)
+                yield text
+
+        self.sketches = Sketches(texts())
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """Its inputs, evened out, read again."""
+        from proveout.project.similarity import even
+
+        return (even(input_text(example)) for example in read_examples(self._ref, self._inputs))
+
+    def place(self, row: int) -> str:
+        return f"{self._file}:{self._lines[row]}"
+
+    def like(self, texts: Iterable[str], sketches: Sketches) -> dict[int, tuple[int, float]]:
+        """For each of the texts that is like one of this dataset's inputs: that row, and how like."""
+        from proveout.project.similarity import matches
+
+        found = matches(sketches, self.sketches, LIKENESS)
+        same = {
+            index: (row, 1.0) for index, text in enumerate(texts) if (row := self._rows.get(hash(text))) is not None
+        }
+        return found | same
+
+    def quoted_in(self, shown: Sequence[_Shown]) -> dict[int, tuple[int, float]]:
+        """For each line of a prompt that holds one of this dataset's inputs word for word: the first such row."""
+        lines = {index: f" {line.text} " for index, line in enumerate(shown) if line.example is None}
+        found: dict[int, tuple[int, float]] = {}
+        if not lines:
+            return found
+        whole = "\n".join(lines.values())
+        for row, text in enumerate(self.texts):
+            if len(text) >= SHORTEST_QUOTE and text in whole:
+                for index, line in lines.items():
+                    if f" {text} " in line:
+                        found.setdefault(index, (row, 1.0))
+        return found
+
+
+# --- what a variant shows to the model
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A text that a variant shows: the input of its worked example of this number, or from this line of a template."""
+
+    text: str
+    variant: Variant
+    example: int | None = None
+    line: int = 0
+    template: str | None = None
+
+
+def _shown_texts(service: Service) -> Iterator[_Shown]:
+    from proveout.project.similarity import even
+
+    seen: set[str] = set()
+    for variant in service.variants.values():
+        for index, pair in enumerate(variant.examples):
+            asked = pair["input"]
+            yield _Shown(even(input_text(Example("", asked, None, ""))), variant, example=index)
+        templates = {None: variant.prompt.source, **getattr(variant.prompt, "includes", {})}
+        for template, source in templates.items():
+            if source in seen:
+                continue
+            seen.add(source)
+            for number, line in enumerate(source.split("\n"), start=1):
+                parts = {even(part) for part in _parts(line)}
+                yield from (
+                    _Shown(part, variant, line=number, template=template)
+                    for part in sorted(parts, key=len)
+                    if len(part) >= SHORTEST_QUOTE
+                )
+
+
+def _parts(line: str) -> Iterator[str]:
+    """What of a prompt's line may be somebody's input: all of it, what stands after a label, what stands in quotes."""
+    if "{{" in line or "{%" in line:
+        return
+    yield line
+    _, label, rest = line.partition(":")
+    if label:
+        yield rest
+    for match in _QUOTED.finditer(line):
+        yield match[1]
+
+
+class _Places:
+    """Where the texts stand that variants show. Files are only read again when there is a leak to report."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._documents: dict[Path, Document] = {}
+
+    def of(self, shown: _Shown) -> str:
+        document = self._document(shown.variant)
+        if shown.example is None:
+            path = self._folder / (shown.template or document.data.get("prompt", ""))
+            return f"{shown_path(path)}:{shown.line}"
+        declared = document.data.get("examples")
+        if not isinstance(declared, str):
+            line, _ = document.position(("examples", shown.example))
+            return f"{shown_path(shown.variant.path)}:{line}"
+        lines = (self._folder / declared).read_text("utf-8-sig").split("\n")
+        numbers = [number for number, line in enumerate(lines, start=1) if line.strip()]
+        return f"{shown_path(self._folder / declared)}:{numbers[shown.example]}"
+
+    def _document(self, variant: Variant) -> Document:
+        from proveout.project.documents import Document, read_document
+
+        path = variant.path
+        if path not in self._documents:
+            self._documents[path] = read_document(path, "", []) or Document(path, "", {})
+        return self._documents[path]
