@@ -77,8 +77,11 @@ def google(tmp_path: Path, private_key: str) -> Any:
 
 async def test_a_whole_answer_its_request_and_its_token(google: Any) -> None:
     async with google(Answer.json(content({"text": "Hi"}))) as (one, issuer):
-        got = await one.ask(temperature=0, top_p=0.5, top_k=3, max_tokens=9, stop=["a", "b"], seed=7,
-                            thinkingConfig={"thinkingBudget": 0}, safetySettings=[{"category": "c", "threshold": "t"}])  # fmt: skip
+        got = await one.ask(
+            **{"temperature": 0, "top_p": 0.5, "top_k": 3, "max_tokens": 9, "stop": ["a", "b"], "seed": 7},
+            thinkingConfig={"thinkingBudget": 0},
+            safetySettings=[{"category": "c", "threshold": "t"}],
+        )
         await one.ask()
     assert (got.text, got.finish_reason, got.model) == ("Hi", "stop", "gemini-2.5-flash")
     assert got.usage == Usage(input_tokens=8, output_tokens=3)

@@ -1,4 +1,4 @@
-"""However a stream is cut into reads, the answer is the same; whatever bytes come, the outcome is an answer or a ModelError."""
+"""However a stream is cut into reads, the answer is the same; whatever comes, it is an answer or a foreseen error."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from proveout.models._base import ModelError
 from proveout.models.providers._waiting import retry_after
 from proveout.project.sensitive import redacted
 
-UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
+UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 """What reading an answer of an unforeseen shape raises; all of it means `malformed`."""
 
 _LONGEST = 400
