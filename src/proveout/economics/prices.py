@@ -18,8 +18,8 @@ STANDARD_TIERS = frozenset({"", "standard", "standard_only", "default", "auto", 
 """Names of service tiers that are billed at the listed prices."""
 
 CACHE_WRITE_SURCHARGE = 1.25
-"""What a million tokens written to a prompt cache cost against plain input, where the book does not say: only vendors that
-bill writes count them, and this is their rate for the shortest time to live (Anthropic's, and Bedrock's for it)."""
+"""What a million tokens written to a prompt cache cost against plain input, where the book does not say: only vendors
+that bill writes count them, and this is their rate for the shortest time to live (Anthropic's, also on Bedrock)."""
 
 
 class TokenCounts(Protocol):

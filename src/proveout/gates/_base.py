@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from datetime import date
+from typing import ClassVar, Protocol, Self
 
+from proveout.economics.prices import PriceBook
+from proveout.economics.public_prices import public_price
 from proveout.evaluation.table import ScoreTable
-from proveout.gates.scorecard import Claim, Measure, Notice
-from proveout.project.records import Objective, ObjectiveSpec, Service
+from proveout.gates.scorecard import Claim, Measure, MonthlyImpact, Notice
+from proveout.project.records import Objective, ObjectiveSpec, Project, Service, Variant
 from proveout.statistics import Estimate, PairedTest
 
 CONFIDENCE_ALPHA = 0.05
@@ -63,6 +66,21 @@ class Findings:
     findings: tuple[Finding, ...]
     measures: tuple[Measure, ...] = ()
     notices: tuple[Notice, ...] = ()
+    impact: MonthlyImpact | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """What it takes to price a run's calls: the price book, the day, and the variants in the order of the arms."""
+
+    book: PriceBook
+    on: date
+    variants: tuple[Variant, Variant]
+
+    @classmethod
+    def of(cls, project: Project, on: date, variants: tuple[Variant, Variant]) -> Self:
+        """The project's own book, over published prices."""
+        return cls(PriceBook(project.prices, fallback=public_price), on, variants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +95,7 @@ class Evidence:
     seed: int = 0
     judged: Mapping[str, bool] = field(default_factory=dict[str, bool])
     lower_is_better: frozenset[str] = frozenset()
+    pricing: Pricing | None = None
 
 
 class Gate(Protocol):
@@ -96,9 +115,13 @@ class Gate(Protocol):
 NOTHING = Estimate(float("nan"), float("nan"), float("nan"), 0)
 
 
+LESS_IS_BETTER = frozenset({"cost", "latency"})
+
+
 def not_measured(objective: Objective, metric: str, spec: ObjectiveSpec, claim: Claim, problem: str) -> Finding:
     """A finding that says only why there is none."""
-    return Finding(objective, metric, claim, spec.margin, True, NOTHING, NOTHING, None, problem=problem)
+    higher = objective not in LESS_IS_BETTER
+    return Finding(objective, metric, claim, spec.margin, higher, NOTHING, NOTHING, None, problem=problem)
 
 
 def claim_of(objective: Objective, improves: Collection[str]) -> Claim:

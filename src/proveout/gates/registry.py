@@ -6,10 +6,15 @@ from collections.abc import Callable, Collection, Mapping
 
 from proveout.gates._base import Gate
 from proveout.gates.accuracy import AccuracyGate
+from proveout.gates.cost import CostGate
 from proveout.gates.stability import StabilityGate
 from proveout.project import OBJECTIVES, Objective
 
-GATES: Mapping[Objective, Callable[[], Gate]] = {"accuracy": AccuracyGate, "stability": StabilityGate}
+GATES: Mapping[Objective, Callable[[], Gate]] = {
+    "accuracy": AccuracyGate,
+    "stability": StabilityGate,
+    "cost": CostGate,
+}
 
 
 class UnknownGate(LookupError):

@@ -24,7 +24,7 @@ from proveout.evaluation import (
     Tally,
     evaluate,
 )
-from proveout.gates._base import CONFIDENCE_ALPHA, Evidence, Finding, Findings, Gate, claim_of, not_measured
+from proveout.gates._base import CONFIDENCE_ALPHA, Evidence, Finding, Findings, Gate, Pricing, claim_of, not_measured
 from proveout.gates.budget import Subject, claim_share, ledger_lines, planned_level, settle
 from proveout.gates.forecast import forecast
 from proveout.gates.look import flips, histograms, slices
@@ -92,7 +92,7 @@ def _plan(
     level = planned_level(store, main.version) if comparison.improves else CONFIDENCE_ALPHA
     can_show: list[Detectable] = []
     for _, spec in gates:
-        metric = (spec.metric or scoring.metrics[0].name) if spec.objective == "accuracy" else "agreement"
+        metric = spec.metric or _usual_metric(spec.objective, scoring.metrics[0].name)
         clusters = len(work.repeats.clusters or main.clusters) if spec.objective == "stability" else len(main.clusters)
         claim = claim_of(spec.objective, comparison.improves)
         can_show.append(detectable(spec.objective, metric, claim, spec.margin, clusters, level, earlier))
@@ -215,6 +215,7 @@ def _scorecard(
         seed=prepared.options.seed,
         judged=scoring.judged(collected.calibrations),
         lower_is_better=scoring.lower_is_better,
+        pricing=Pricing.of(comparison.project, started.date(), (comparison.champion, comparison.challenger)),
     )
     measured = [_measure(gate, evidence, spec, comparison) for gate, spec in prepared.gates]
     measured += [Findings((_no_gate(spec, comparison),)) for spec in prepared.unmeasured]
@@ -252,6 +253,7 @@ def _scorecard(
         started=started.isoformat(timespec="seconds"),
         version=__version__,
         settings=_settings(prepared, tally, table.column("seconds")),
+        impact=next((findings.impact for findings in measured if findings.impact is not None), None),
     )
 
 
@@ -271,10 +273,15 @@ def latest_scorecard(store: Store, service: str) -> Scorecard | None:
 def _measure(gate: Gate, evidence: Evidence, spec: ObjectiveSpec, comparison: Comparison) -> Findings:
     claim = claim_of(spec.objective, comparison.improves)
     if evidence.table.aborted is not None:
-        metric = spec.metric or ("agreement" if spec.objective == "stability" else evidence.table.metrics[0])
+        metric = spec.metric or _usual_metric(spec.objective, evidence.table.metrics[0])
         problem = f"the run stopped early, as {evidence.table.aborted}"
         return Findings((not_measured(spec.objective, metric, spec, claim, problem),))
     return gate.measure(evidence, spec, claim)
+
+
+def _usual_metric(objective: str, scorer: str) -> str:
+    """The metric that decides an objective which names none."""
+    return {"stability": "agreement", "cost": "usd_per_request"}.get(objective, scorer)
 
 
 def _no_gate(spec: ObjectiveSpec, comparison: Comparison) -> Finding:

@@ -75,6 +75,36 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     challenger: Figure
 
 
+class ImpactDriver(msgspec.Struct, frozen=True, kw_only=True):
+    """What the monthly difference depends on: its P5 and P95 when only this varies, and its share of the variance."""
+
+    name: str
+    low: float
+    high: float
+    share: float
+
+
+class MonthlyImpact(msgspec.Struct, frozen=True, kw_only=True):
+    """What the change makes of a month's bill at the service's declared traffic: challenger - champion in US dollars,
+    so that less than 0 saves.
+
+    `saves` is the probability that it saves; `score` runs from 0 to 100, 50 neither earning nor costing; `drivers` come
+    with the largest first.
+    """
+
+    requests_per_month: float
+    champion_usd: float
+    challenger_usd: float
+    p5: float
+    p50: float
+    p95: float
+    saves: float
+    score: float
+    drivers: tuple[ImpactDriver, ...] = ()
+    draws: int = 0
+    seed: int = 0
+
+
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
     """One tag's examples on their own: exploration, never a verdict."""
 
@@ -176,6 +206,7 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
     started: str = ""
     version: str = ""
     settings: dict[str, Any] = {}
+    impact: MonthlyImpact | None = None
 
     @property
     def exit_code(self) -> int:

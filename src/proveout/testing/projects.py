@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 Outputs = Mapping[str, Any]
-"""By example id: one output, or a list of successive repeats."""
+"""By example id: one output, or a list of successive repeats. A `RecordedRow` says more than the output."""
+
+
+class RecordedRow(dict[str, Any]):
+    """A row of a recording but for its id: `output`, and what else is known (`usage`, `timings`, `finish_reason`)."""
 
 
 def replay_project(
@@ -20,6 +24,7 @@ def replay_project(
     service: Mapping[str, Any] | None = None,
     datasets: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
     defaults: Mapping[str, Any] | None = None,
+    prices: Iterable[Mapping[str, Any]] | None = None,
 ) -> Path:
     """Write a project with one service `answers`, and return its folder.
 
@@ -31,11 +36,14 @@ def replay_project(
         service: what the service file says beside or instead of the defaults here.
         datasets: other datasets by kind.
         defaults: `defaults:` of proveout.yaml.
+        prices: `prices:` of prices.yaml; a recording is priced as `{provider: replay, model: <its variant>}`.
     """
     root = folder / "services" / "answers"
     for name in ("datasets", "variants", "changes", "prompts", "recorded"):
         (root / name).mkdir(parents=True, exist_ok=True)
     _write(folder / "proveout.yaml", {"project": "tested", "defaults": dict(defaults or {"seed": 1})})
+    if prices is not None:
+        _write(folder / "prices.yaml", {"prices": list(prices)})
     (root / "prompts" / "ask.md").write_text("{{ question }}\n")
     data = {"golden": golden, **(datasets or {})}
     for kind, rows in data.items():
@@ -71,7 +79,7 @@ def _recorded(outputs: Outputs) -> Iterable[Mapping[str, Any]]:
     for example, output in outputs.items():
         repeats: Sequence[Any] = output if isinstance(output, list) else [output]
         for repeat in repeats:
-            yield {"id": example, "output": repeat}
+            yield {"id": example, **repeat} if isinstance(repeat, RecordedRow) else {"id": example, "output": repeat}
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
