@@ -136,8 +136,20 @@ async def _read_request(reader: asyncio.StreamReader, connection: int) -> Receiv
     start, *lines = head[:-4].split(b"\r\n")
     method, target, _ = start.decode("latin-1").split(" ")
     fields = [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
-    body = await reader.readexactly(int(dict(fields).get(b"content-length", 0)))
+    if dict(fields).get(b"transfer-encoding") == b"chunked":
+        body = await _read_chunks(reader)
+    else:
+        body = await reader.readexactly(int(dict(fields).get(b"content-length", 0)))
     return Received(method, target, Headers(fields), body, monotonic(), connection)
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    body = b""
+    while size := int((await reader.readuntil(b"\r\n")).partition(b";")[0], 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    while await reader.readuntil(b"\r\n") != b"\r\n":  # Trailers, then an empty line.
+        pass
+    return body
 
 
 async def _perform(answer: Answer, request: Received, writer: asyncio.StreamWriter) -> bool:
