@@ -83,9 +83,10 @@ class Scale:
         """A margin in words: `2 points`, `10%`."""
         if not known(margin):
             return NOT_MEASURED
+        size = abs(margin)
         if self.relative:
-            return f"{_trimmed(margin * 100)}%"
-        return points(margin).replace(".0 ", " ") if self._in_points else self._size(margin)
+            return f"{_trimmed(size * 100)}%"
+        return points(size).replace(".0 ", " ") if self._in_points else self._size(size)
 
     @property
     def _in_points(self) -> bool:
@@ -96,6 +97,8 @@ class Scale:
 
     def tick(self, value: float, *, signed: bool) -> str:
         """A label on an axis of values, or (signed) of differences."""
+        if not math.isfinite(value):
+            return ""
         size = abs(value)
         sign = (_sign(value) if value else "") if signed else (MINUS if value < 0 else "")
         if (signed and self.relative) or (self.kind == "share" and not signed):
