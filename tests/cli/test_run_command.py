@@ -187,7 +187,7 @@ def test_repeats_of_a_recording_measure_stability(proveout, tmp_path):
         (["run", "nothing"], "there is no change 'nothing'; known changes: better, close, same, worse"),
         (["run", "better", "--gates", "speed"], "no objective 'speed'"),
         (["run", "better", "--stage", "prod"], "write dev or staging"),
-        (["run", "better", "--limit", "0"], "0"),
+        (["run", "better", "--limit", "0"], "--limit"),
         (["run"], "CHANGE"),
         (["compare", "other", "base", "better"], "known services: answers"),
         (["compare", "answers", "base", "unknown"], "known: base, better, close, worse"),
