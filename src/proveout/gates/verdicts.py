@@ -58,12 +58,12 @@ def _verdict(finding: Finding, alpha: float) -> tuple[Verdict, str, int]:
                 f"Shown {target} only if the failed calls are left out; run again to fill them in.",
                 0,
             )
-        return "pass", f"Shown {target} (p = {_p(test.p_value)} at level {_p(alpha)}).", 0
+        return "pass", f"Shown {target} (p {_p(test.p_value)} at level {alpha:.2g}).", 0
     if test.p_worse <= CONFIDENCE_ALPHA:
-        return "fail", f"Shown not {target} (p = {_p(test.p_worse)}).", 0
+        return "fail", f"Shown not {target} (p {_p(test.p_worse)}).", 0
     needs = examples_needed(finding, test, alpha)
     enough = f"; about {needs:,} examples would decide if the difference stays as it is" if needs else ""
-    return "inconclusive", f"Not shown {target} (p = {_p(test.p_value)} at level {_p(alpha)}){enough}.", needs
+    return "inconclusive", f"Not shown {target} (p {_p(test.p_value)} at level {alpha:.2g}){enough}.", needs
 
 
 def _target(finding: Finding) -> str:
@@ -120,4 +120,4 @@ def _number(value: float) -> float | None:
 
 
 def _p(value: float) -> str:
-    return "< 0.0001" if value < 0.0001 else f"{value:.2g}"
+    return "< 0.0001" if value < 0.0001 else f"= {value:.2g}"
