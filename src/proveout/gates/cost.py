@@ -325,10 +325,11 @@ def _impact(evidence: Evidence, costs: _Costs) -> MonthlyImpact | None:
 def _impact_notice(impact: MonthlyImpact) -> Notice:
     low, high = sorted((impact.p5, impact.p95))
     depends = f" It depends most on {impact.drivers[0].name}." if impact.drivers else ""
+    today = _dollars(impact.champion_usd, sign=False)
     message = (
-        f"At {impact.requests_per_month:,.0f} requests a month the bill changes by {_dollars(impact.p50)} (90% interval "
-        f"{_dollars(low)} to {_dollars(high)}), from {_dollars(impact.champion_usd, sign=False)} today; it saves with "
-        f"probability {impact.saves:.0%}. Economic score {impact.score:.0f} of 100.{depends}"
+        f"At {impact.requests_per_month:,.0f} requests a month the bill changes by {_dollars(impact.p50)} (90% "
+        f"interval {_dollars(low)} to {_dollars(high)}), from {today} today; it saves with probability "
+        f"{impact.saves:.0%}. Economic score {impact.score:.0f} of 100.{depends}"
     )
     return Notice(kind="monthly_impact", message=message)
 
