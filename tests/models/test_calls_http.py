@@ -158,6 +158,40 @@ def test_concurrency_finds_what_the_server_bears(most: int) -> None:
     assert took < 5 * count * seconds / most + 5
 
 
+class Metered:
+    """A server that allows `per_second` requests a second, a few at once, and answers 429 to the others."""
+
+    def __init__(self, per_second: float, burst: int) -> None:
+        self.refused = 0
+        self._per_second = per_second
+        self._most = self._left = float(burst)
+        self._at = 0.0
+
+    def __call__(self, received: Received) -> Answer:
+        self._left = min(self._most, self._left + (received.at - self._at) * self._per_second)
+        self._at = received.at
+        if self._left < 1:
+            self.refused += 1
+            return Answer.too_many()
+        self._left -= 1
+        return chat()
+
+
+def test_a_server_that_counts_requests_and_does_not_say_how_long_to_wait_still_answers_all() -> None:
+    """Far fewer a second than even one call at a time would make."""
+    metered = Metered(per_second=25, burst=5)
+
+    async def main() -> float:
+        async with FaultServer(metered) as server, ModelPool() as pool:
+            began = monotonic()
+            results = await answers(pool.open(spec(server)), 100)
+            assert [error for error in results if isinstance(error, ModelError)] == []
+            return monotonic() - began
+
+    assert run(main()) < 5 * 95 / 25 + 5
+    assert metered.refused < 250
+
+
 def test_concurrency_grows_back_once_the_server_bears_more() -> None:
     crowded = Crowded(2, 0.005)
 
@@ -259,17 +293,17 @@ def test_closing_is_idempotent_and_leaves_no_connection() -> None:
     run(main())
 
 
-def test_the_built_in_model_costs_nothing_and_its_calls_count() -> None:
+def test_the_built_in_model_costs_nothing_but_its_calls_count_once() -> None:
     tiny = ModelSpec(provider="tiny", options={"build": "int8"})
 
     async def main() -> None:
         budget, cache = Budget(max_calls=2, max_cost_usd=0.0), MemoryCache()
         async with ModelPool(budget=budget, cache=cache) as pool:
-            for _ in range(2):
-                assert (await pool.open(tiny).generate(ask())).cost_usd == 0.0
+            for repeat in (0, 1, 0, 1):
+                assert (await pool.open(tiny).generate(ask(repeat=repeat))).cost_usd == 0.0
             with pytest.raises(BudgetExceeded):
-                await pool.open(tiny).generate(ask())
-        assert cache.kept == {}
+                await pool.open(tiny).generate(ask(repeat=2))
+        assert len(cache.kept) == 2
 
     run(main())
 

@@ -74,13 +74,14 @@ def init(
 @app.command()
 def demo(
     directory: Annotated[
-        Path | None, typer.Option("--project", "-C", metavar="DIR", help="Keep the project here.")
+        Path | None,
+        typer.Option("--project", "-C", metavar="DIR", help="The project's folder; default: proveout-demo."),
     ] = None,
 ) -> None:
     """Run the example's changes on the built-in model, and say where to look next."""
-    from proveout.cli import scaffold
+    from proveout.cli import demonstration
 
-    scaffold.demo(directory)
+    demonstration.demo(directory)
 
 
 @app.command()

@@ -1,53 +1,76 @@
-"""`proveout init` and `proveout demo`: a working example project, and the whole main job run on it."""
+"""`proveout init`: the bundled example project, written out with generated data."""
 
 from __future__ import annotations
 
-import sys
-import tempfile
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from proveout.cli.exits import BadInput
 
-if TYPE_CHECKING:
-    from proveout.gates import Scorecard
-
-GOLDEN_EXAMPLES = 480
+GOLDEN_TICKETS = 540
+SILVER_TICKETS = 180
+PER_PHRASING = 3
 SEED = 20
-CHANGES = ("int8", "int2", "hot", "tuned", "twin")
+
+PROJECT_FILE = "proveout.yaml"
 
 
 def init(directory: Path) -> None:
     """Write the example project and say what to do next."""
+    if (directory / PROJECT_FILE).exists():
+        raise BadInput(f"{directory / PROJECT_FILE} is there already; choose another folder: proveout init DIR")
     write_example(directory)
     place = "" if directory == Path(".") else f" -C {directory}"
+    steps = (
+        (f"proveout check{place}", "every file is valid"),
+        (f"proveout run tuned{place}", "a fine-tune claims to be better: is it?"),
+        (f"proveout run int2{place}", "2-bit weights claim to be no worse: are they?"),
+        (f"proveout compare triage base int4{place}", "two variants, without a change file"),
+    )
     print(f"Wrote an example project to {directory.resolve()}\n")
     print("Next:")
-    print(f"  proveout check{place}            every file is valid")
-    print(f"  proveout run tuned{place}        a fine-tune that claims to be better: is it?")
-    print(f"  proveout run int2{place}         2-bit weights that claim to be no worse: are they?")
+    print(steps_in_columns(steps))
+
+
+def steps_in_columns(steps: tuple[tuple[str, str], ...]) -> str:
+    """Commands to try, each with what it is good for."""
+    width = max(len(command) for command, _ in steps)
+    return "\n".join(f"  {command:<{width}}  {why}" for command, why in steps)
 
 
 def write_example(directory: Path) -> None:
-    """Write the example's files and generate its data.
+    """Write the example's files and generate its data. Nothing that is there already is changed, but for a line that
+    is added to `.gitignore`; what an interrupted call left out is written.
 
     Raises:
-        BadInput: there is a project already, or the folder can't be written.
+        BadInput: a file of another content is in the way, or the folder can't be written.
     """
-    if (directory / "proveout.yaml").exists():
-        raise BadInput(f"{directory / 'proveout.yaml'} is there already; choose another folder: proveout init DIR")
-    source = resources.files("proveout.cli") / "example"
+    files = example_files()
     try:
-        with resources.as_file(source) as template:
-            for file in sorted(path for path in template.rglob("*") if path.is_file()):
-                relative = file.relative_to(template)
-                target = directory / (relative if relative.name != "gitignore" else relative.with_name(".gitignore"))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(_filled(file.read_text()))
-        _write_data(directory / "services" / "triage" / "datasets")
+        taken = [name for name, content in files.items() if _differs(directory / name, content)]
+        if taken:
+            raise BadInput(f"{directory / taken[0]} is there already; choose an empty folder: proveout init DIR")
+        _ignore(directory)
+        for name, content in files.items():
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
     except OSError as error:
         raise BadInput(f"{directory} can't be written: {error.strerror}") from None
+
+
+def example_files() -> dict[str, bytes]:
+    """What the example holds, by path. The project's own file comes last: where it stands, all others do."""
+    source = resources.files("proveout.cli") / "example"
+    with resources.as_file(source) as template:
+        files = {
+            path.relative_to(template).as_posix(): _filled(path.read_text()).encode()
+            for path in sorted(template.rglob("*"))
+            if path.is_file()
+        }
+    project = files.pop(PROJECT_FILE)
+    del files["gitignore"]
+    return files | _data() | {PROJECT_FILE: project}
 
 
 def _filled(text: str) -> str:
@@ -56,38 +79,30 @@ def _filled(text: str) -> str:
     return text.replace("CHOICES", f"[{', '.join(tickets.INTENTS)}]")
 
 
-def _write_data(folder: Path) -> None:
+def _data(seed: int = SEED) -> dict[str, bytes]:
     import orjson
 
     from proveout.models.tiny import tickets
 
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = tickets.golden(GOLDEN_EXAMPLES, SEED)
-    (folder / "golden.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    golden = tickets.golden(GOLDEN_TICKETS, seed, per_cluster=PER_PHRASING)
+    silver = tickets.silver(SILVER_TICKETS, seed, beside=golden, per_cluster=PER_PHRASING)
+    return {
+        f"services/triage/datasets/{name}.jsonl": b"".join(orjson.dumps(row) + b"\n" for row in rows)
+        for name, rows in (("golden", golden), ("silver", silver))
+    }
 
 
-def demo(directory: Path | None) -> None:
-    """Run every change of the example on the built-in model, and say where to look."""
-    folder = directory or Path(tempfile.mkdtemp(prefix="proveout-demo-"))
-    if not (folder / "proveout.yaml").exists():
-        write_example(folder)
-    print("Proveout demo: a 0.6-million-parameter toy model sorts support tickets, for real, on this machine.\n")
-    scorecards = [_run(folder, change) for change in CHANGES]
-    print("\nFive changes, five verdicts:\n")
-    for scorecard in scorecards:
-        print(f"  {scorecard.decision:<13} {scorecard.change:<7} {scorecard.hypothesis}")
-    print(f"\nThe project is in {folder}. Look at a scorecard, or run one again (finished calls cost nothing):\n")
-    print(f"  open {folder / 'tuned.html'}")
-    print(f"  proveout run tuned -C {folder}")
+def _differs(path: Path, content: bytes) -> bool:
+    return path.exists() and not (path.is_file() and path.read_bytes() == content)
 
 
-def _run(folder: Path, change: str) -> Scorecard:
-    from proveout.cli import running
-    from proveout.reports import write_report
-
-    comparison = running.declared(folder, change, "dev")
-    scorecard = running.proved(comparison, running.Flags(yes=True))
-    running.show(scorecard, running.Outputs())
-    write_report(scorecard, "html", folder / f"{change}.html")
-    sys.stdout.flush()
-    return scorecard
+def _ignore(directory: Path) -> None:
+    """Keep the store and the written scorecards out of git."""
+    lines = (resources.files("proveout.cli") / "example" / "gitignore").read_text().splitlines()
+    target = directory / ".gitignore"
+    there = target.read_text() if target.exists() else ""
+    missing = [line for line in lines if line not in there.splitlines()]
+    if missing:
+        directory.mkdir(parents=True, exist_ok=True)
+        start = there if there.endswith("\n") or not there else there + "\n"
+        target.write_text(start + "".join(f"{line}\n" for line in missing))

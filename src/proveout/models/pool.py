@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,7 +38,7 @@ class ModelPool:
     So limits, concurrency and budget see every try, and a call that pauses before its next one holds no place.
 
     Recorded answers (`replay`) skip all of that: they cost nothing and count as no calls. The built-in model (`tiny`)
-    costs nothing and is not cached, but its calls count.
+    costs nothing, but its calls count, and are cached like others: a run that was stopped goes on where it was.
     """
 
     def __init__(
@@ -118,17 +119,21 @@ class ModelPool:
         if spec.provider == "tiny":
             from proveout.models.tiny import TinyModel
 
-            return Budgeted(TinyModel.from_spec(spec), self.budget, self.prices.price(spec), "tiny")
+            model = TinyModel.from_spec(spec)
+            spec = replace(spec, options={**spec.options, "weights": model.digest})
+            return self._kept(Budgeted(model, self.budget, self.prices.price(spec), "tiny"), spec)
         from proveout.models.providers import open_endpoint
 
         return self.wrap(open_endpoint(spec, self._http()), spec)
 
     def wrap(self, endpoint: Model, spec: ModelSpec) -> Model:
         """Any endpoint behind this pool's cache, retries, limiter and budget, as if `spec` had opened it."""
-        model = self._paid(endpoint, spec, output_ceiling)
-        if self._cache is not None:
-            model = Cached(model, self._cache, CallKeys(spec), self.prices.price(spec), self._in_flight)
-        return model
+        return self._kept(self._paid(endpoint, spec, output_ceiling), spec)
+
+    def _kept(self, model: Model, spec: ModelSpec) -> Model:
+        if self._cache is None:
+            return model
+        return Cached(model, self._cache, CallKeys(spec), self.prices.price(spec), self._in_flight)
 
     def _opened_embedder(self, spec: ModelSpec) -> Embedder:
         from proveout.models.embedding import CachedEmbedder, EmbeddingModel, no_output

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from proveout import wire
-from proveout.models.tiny import manifest, tiny_app
+from proveout.models.tiny import tiny_app
 from proveout.models.tiny.instructions import PROMPT
+from proveout.models.tiny.weights import weights_digest
 
 BODY: dict[str, Any] = {
     "model": "tiny-f16",
@@ -75,8 +76,7 @@ def test_a_plain_answer_has_openais_shape():
         assert answer["object"] == "chat.completion"
         assert answer["id"].startswith("chatcmpl-")
         assert answer["model"] == "tiny-f16"
-        digest = manifest()["files"]["base.f16.safetensors"]["sha256"]
-        assert answer["system_fingerprint"] == f"tiny-f16-{digest[:12]}"
+        assert answer["system_fingerprint"] == f"tiny-f16-{weights_digest('f16')}"
         choice = answer["choices"][0]
         assert choice["message"] == {"role": "assistant", "content": ANSWER, "refusal": None}
         assert (choice["index"], choice["finish_reason"], choice["logprobs"]) == (0, "stop", None)

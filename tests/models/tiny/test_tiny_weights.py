@@ -26,6 +26,7 @@ from proveout.models.tiny.weights import (
     quantised_file,
     read_safetensors,
     restored,
+    weights_digest,
     write_safetensors,
 )
 
@@ -87,6 +88,10 @@ def test_every_build_has_its_lineage_down_to_the_data():
         assert re.fullmatch("[0-9a-f]{64}", lineage(build).method["data_sha256"])
         assert lineage(build).method["seed"] is not None
     assert lineage("int4").method["bits"] == 4
+
+
+def test_every_build_has_a_digest_of_its_own():
+    assert len({weights_digest(build) for build in BUILDS}) == len(BUILDS)
 
 
 def test_the_adapter_changes_its_targets_and_nothing_else():

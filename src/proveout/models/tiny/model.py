@@ -15,7 +15,7 @@ from proveout.models.tiny.batching import Batcher, Job, Piece
 from proveout.models.tiny.engine import load_engine
 from proveout.models.tiny.parameters import Refused, Wanted, read_parameters
 from proveout.models.tiny.tokenizer import ROLES, Tokenizer
-from proveout.models.tiny.weights import BUILDS, TOKENIZER, Build
+from proveout.models.tiny.weights import BUILDS, TOKENIZER, Build, weights_digest
 from proveout.project.records import Message, ModelSpec
 
 _ROLE_NAMES = {**{role: role for role in ROLES}, "developer": "system"}
@@ -43,6 +43,11 @@ class TinyModel:
     @property
     def name(self) -> str:
         return f"tiny-{self.build}"
+
+    @property
+    def digest(self) -> str:
+        """What the answers rest on beside the request: the start of the weights' and the tokenizer's digests."""
+        return weights_digest(self.build)
 
     async def generate(self, request: Request) -> Generation:
         """One answer.

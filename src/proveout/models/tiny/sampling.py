@@ -48,7 +48,7 @@ class Sampler:
 
     def __post_init__(self, prompt: Sequence[int]) -> None:
         seed = self.sampling.seed
-        self.source = random.Random(None if seed is None else f"{seed} {list(prompt)}")  # noqa: S311
+        self.source = random.Random(None if seed is None else f"{seed} {list(prompt)}")
 
 
 def choose(logits: Tensor, samplers: Sequence[Sampler]) -> list[Chosen]:

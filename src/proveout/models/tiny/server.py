@@ -16,7 +16,7 @@ from proveout.models.tiny.batching import Piece
 from proveout.models.tiny.chat import ChatRequest, Reply, read_chat_request
 from proveout.models.tiny.model import TinyModel
 from proveout.models.tiny.parameters import Refused
-from proveout.models.tiny.weights import BUILDS, Build, manifest
+from proveout.models.tiny.weights import BUILDS, Build
 
 _JSON = (("content-type", "application/json"),)
 _EVENTS = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"))
@@ -69,7 +69,7 @@ class TinyServer:
                     "model_not_found",
                 )
                 return
-            reply = Reply(chat, _fingerprint(model.build))
+            reply = Reply(chat, f"{model.name}-{model.digest}")
             async with aclosing(model.stream(chat.prompt, chat.wanted)) as pieces:
                 if chat.stream:
                     await _stream(responder, chat, reply, pieces)
@@ -154,11 +154,6 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Refused("body", "write a JSON object")
     return value
-
-
-def _fingerprint(build: Build) -> str:
-    digest = manifest()["files"][manifest()["builds"][build]["files"][-1]]["sha256"]
-    return f"tiny-{build}-{digest[:12]}"
 
 
 def _fail(

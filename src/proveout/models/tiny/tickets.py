@@ -188,42 +188,56 @@ def golden(n: int, seed: int, *, per_cluster: int = 2, priority: bool = False) -
             begins again.
         priority: expect `{"intent", "priority"}` rather than the intent alone.
     """
-    source = random.Random(f"golden {seed}")  # noqa: S311
+    source = random.Random(f"golden {seed}")
     order = list(phrasings())
     source.shuffle(order)
     rows: list[dict[str, Any]] = []
-    for number in range(n):
-        ticket = write_ticket(order[number // per_cluster % len(order)], source)
+    for number, ticket in enumerate(_in_turn(order, n, per_cluster, source)):
         expected = {"intent": ticket.intent, "priority": ticket.priority} if priority else ticket.intent
         rows.append(_row(f"golden-{number + 1:05}", ticket, expected))
     return rows
 
 
 def silver(
-    n: int, seed: int, *, beside: Sequence[Mapping[str, Any]] = (), noise: float = SILVER_NOISE
+    n: int,
+    seed: int,
+    *,
+    beside: Sequence[Mapping[str, Any]] = (),
+    per_cluster: int = 3,
+    noise: float = SILVER_NOISE,
 ) -> list[dict[str, Any]]:
     """Rows labelled as a fallible AI would: the share `noise` of the labels is a neighbouring intent.
 
     Nothing but a coin decides which label is wrong: this stands in for an AI labeller, it is none.
 
     Args:
-        n: how many rows with new tickets.
+        n: how many rows with new tickets, in phrasings that `beside` lacks (in any, where it has all): only those
+            add to what people have labelled.
         seed: other seeds write other tickets and other wrong labels.
         beside: golden rows that are labelled too, under their own ids, so that the silver labels' error can be
             measured.
+        per_cluster: how many new rows share a phrasing before the next one comes.
         noise: the share of wrong labels.
     """
-    source = random.Random(f"silver {seed}")  # noqa: S311
-    tickets = endless(source)
+    source = random.Random(f"silver {seed}")
+    labelled = {row["cluster"] for row in beside}
+    order = [phrasing for phrasing in phrasings() if phrasing.key not in labelled] or list(phrasings())
+    source.shuffle(order)
     new = [
         _row(f"silver-{number + 1:05}", ticket, ticket.intent)
-        for number, ticket in zip(range(n), tickets, strict=False)
+        for number, ticket in enumerate(_in_turn(order, n, per_cluster, source))
     ]
     rows = [dict(row) for row in (*beside, *new)]
     for row in rows:
         if source.random() < noise:
             row["expected"] = _NEIGHBOURS[row["expected"]]
     return rows
+
+
+def _in_turn(order: Sequence[Phrasing], n: int, per_cluster: int, source: random.Random) -> Iterator[Ticket]:
+    """`n` tickets, `per_cluster` in each phrasing before the next one comes; after the last it begins again."""
+    for number in range(n):
+        yield write_ticket(order[number // per_cluster % len(order)], source)
 
 
 def _row(name: str, ticket: Ticket, expected: Any) -> dict[str, Any]:

@@ -95,6 +95,13 @@ def manifest() -> dict[str, Any]:
     return json.loads((FILES / "manifest.json").read_text())
 
 
+def weights_digest(build: Build) -> str:
+    """Twelve digits of a hash over the build's name and the digests of its files and the tokenizer's."""
+    files = [*manifest()["builds"][build]["files"], TOKENIZER.name]
+    digests = [manifest()["files"][name]["sha256"] for name in files]
+    return hashlib.sha256(" ".join([build, *digests]).encode()).hexdigest()[:12]
+
+
 def lineage(build: Build) -> Lineage:
     """Where a build comes from: its parents, and the method with seed, recipe and the digest of the data."""
     record = manifest()["builds"][build]
