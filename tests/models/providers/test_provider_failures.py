@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from email.utils import formatdate
 from typing import Any
 
 import pytest
+import trustme
 from provider_peers import STREAM, chunk, completion, peer
 
 from proveout import wire
@@ -14,7 +16,7 @@ from proveout.models._base import ModelError, Request
 from proveout.models.providers import open_endpoint
 from proveout.models.providers._waiting import retry_after
 from proveout.project.records import Limits, ModelSpec, Secret
-from proveout.testing.faults import Answer
+from proveout.testing.faults import Answer, FaultServer
 
 KEY = "tok/with+odd=signs-8f2c1d9e"
 OPENAI_ERROR = {"error": {"message": "no", "type": "x", "param": None, "code": None}}
@@ -314,6 +316,22 @@ async def test_nobody_there_is_a_failed_connection() -> None:
         with pytest.raises(ModelError) as caught:
             await model.generate(Request(messages=()))
     assert (caught.value.kind, caught.value.retryable) == ("connect", True)
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_a_failed_connection() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    async with FaultServer([Answer()], ssl_context=context) as server, wire.Client() as client:
+        with pytest.raises(ModelError) as caught:
+            await open_endpoint(ModelSpec("openai", "m", server.url), client).generate(Request(messages=()))
+    assert caught.value.kind == "connect"
+    assert server.received == []
+
+
+async def test_a_stream_that_trickles_ends_at_the_limit() -> None:
+    slow = Answer(events=[chunk({"content": "x"})] * 100, gap_s=0.05)
+    async with peer("openai", slow, limits=Limits(timeout_s=0.3)) as one:
+        assert (await one.refusal(stream=True)).kind == "timeout"
 
 
 async def test_a_closed_model_or_client_takes_no_calls() -> None:

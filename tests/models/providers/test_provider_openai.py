@@ -18,6 +18,13 @@ TOOL: dict[str, Any] = {
 DONE = Answer(events=STREAM)
 
 
+def test_the_answers_of_these_tests_have_the_sdks_shape() -> None:
+    types = pytest.importorskip("openai.types.chat")
+    types.ChatCompletion.model_validate(completion(), strict=True)
+    for event in STREAM[:-1]:
+        types.ChatCompletionChunk.model_validate_json(event, strict=True)
+
+
 async def test_a_whole_answer_is_read_with_usage_model_and_time() -> None:
     async with peer("openai", Answer.json(completion("Hello!"), delay_s=0.05)) as one:
         got = await one.ask(temperature=0, max_tokens=5)
@@ -58,6 +65,31 @@ async def test_the_request_is_openais_and_parameters_pass_through_untouched(monk
         "tools": [TOOL],
         "made_up": 1,
     }
+
+
+async def test_the_official_sdk_sends_the_same_body_and_reads_the_same_answer() -> None:
+    openai = pytest.importorskip("openai")
+    settings: dict[str, Any] = {
+        "temperature": 0,
+        "max_tokens": 7,
+        "stop": ["a"],
+        "tools": [TOOL],
+        "tool_choice": "auto",
+    }
+    messages = [{"role": message.role, "content": message.content} for message in HELLO]
+    async with peer("openai-compatible", [Answer.json(completion()), DONE, Answer.json(completion()), DONE]) as one:
+        ours = [await one.ask(**settings), await one.ask(stream=True, **settings)]
+        async with openai.AsyncOpenAI(base_url=one.server.url, api_key="k", max_retries=0) as sdk:
+            asked = {"model": "m", "messages": messages, **settings}
+            theirs = await sdk.chat.completions.create(**asked)
+            options = {"stream": True, "stream_options": {"include_usage": True}}
+            chunks = [chunk async for chunk in await sdk.chat.completions.create(**asked, **options)]
+    bodies = [received.json() for received in one.server.received]
+    assert bodies[:2] == bodies[2:]
+    assert ours[0].text == theirs.choices[0].message.content
+    assert ours[1].text == "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert ours[1].usage is not None
+    assert ours[1].usage.output_tokens == chunks[-1].usage.completion_tokens
 
 
 async def test_messages_keep_their_tool_calls_and_results() -> None:
