@@ -109,3 +109,14 @@ def test_production_failures_do_not_count():
             for repeat in (0, 1):
                 table.call(row, arm, [1.0], repeat=repeat, answer=str(repeat * arm))
     assert measure(table).findings[0].challenger.value == 1.0
+
+
+def test_silver_rows_beside_golden_ones_do_not_count():
+    table = repeated(list("aa"), list("aa"))
+    for number in range(100):
+        row = table.example(f"s{number}", source="silver", cluster=f"c{number // 2}")
+        for arm in (0, 1):
+            for repeat in (0, 1):
+                table.call(row, arm, [1.0], repeat=repeat, answer=f"{row} {repeat * arm}")
+    found = measure(table)
+    assert [(finding.metric, finding.challenger.value) for finding in found.findings] == [("agreement", 1.0)]

@@ -44,6 +44,15 @@ def test_a_repeated_input_is_named_on_both_sides(clean: Any) -> None:
     ]
 
 
+def test_a_golden_example_labelled_again_as_silver_is_no_leak(clean: Any) -> None:
+    same, other = ({"id": name, "input": {"message": QUESTION}, "expected": "lost_card"} for name in ("q1", "q2"))
+    clean.write(f"{SERVICE}/datasets/golden.jsonl", json.dumps(same) + "\n")
+    clean.write(f"{SERVICE}/datasets/silver.jsonl", json.dumps(same) + "\n")
+    assert leaks(clean) == []
+    clean.write(f"{SERVICE}/datasets/silver.jsonl", json.dumps(other) + "\n")
+    assert len(leaks(clean)) == 1
+
+
 def test_a_near_duplicate_is_named_with_its_likeness(clean: Any) -> None:
     clean.write(f"{SERVICE}/datasets/silver.jsonl", rows(NEAR))
     assert leaks(clean) == [
@@ -114,6 +123,13 @@ def test_an_input_in_an_included_template_is_named(clean: Any) -> None:
 
 def test_short_inputs_are_not_looked_for_in_prompts(clean: Any) -> None:
     clean.write(f"{SERVICE}/datasets/golden.jsonl", rows("intent", "message"))
+    assert leaks(clean) == []
+
+
+def test_a_list_of_choices_is_no_quotation(clean: Any) -> None:
+    clean.write(f"{SERVICE}/datasets/golden.jsonl", rows("Card arrival, lost card", "Card lost? Card pin blocked!"))
+    path = f"{SERVICE}/prompts/triage.md"
+    clean.write(path, (clean.root / path).read_text() + "\nlost_card, card_arrival, lost_card, pin_blocked\n")
     assert leaks(clean) == []
 
 

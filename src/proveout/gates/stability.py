@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from proveout.evaluation.table import ScoreTable
 from proveout.gates._base import DEFAULT_MAX_FAILURES, Demand, Evidence, Finding, Findings, not_measured
@@ -73,7 +74,7 @@ class StabilityGate:
     def _over_repeats(self, evidence: Evidence, answers: list[Answers], spec: ObjectiveSpec, claim: Claim) -> Finding:
         """Pairwise agreement between the repeats of each example."""
         per_example = [np.array([pairwise_agreement(repeats) for repeats in arm], dtype=float) for arm in answers]
-        paired = pair(evidence.table, per_example[0], per_example[1], ~from_source(evidence.table, "failures"))
+        paired = pair(evidence.table, per_example[0], per_example[1], _asked(evidence.table))
         if len(paired.names) < 2:
             most = max((len(repeats) for arm in answers for repeats in arm), default=0)
             problem = (
@@ -168,13 +169,22 @@ def _equal_repeats(table: ScoreTable, answers: list[Answers]) -> tuple[list[int]
     return (examples, repeats) if repeats >= 2 and len(examples) >= 2 else None
 
 
+def _asked(table: ScoreTable) -> NDArray[np.bool_]:
+    """The examples whose answers are compared: golden ones, or silver ones where there are no golden.
+
+    Silver rows beside golden ones are often the same inputs again, which would agree with themselves, and a wrong
+    silver label would make a cluster look as if it expected several answers.
+    """
+    golden = from_source(table, "golden")
+    return golden if golden.any() else from_source(table, "silver")
+
+
 def _similar(table: ScoreTable) -> tuple[dict[str, list[int]], int]:
     """Clusters of at least two different examples that expect the same answer; and how many were left out as they do
     not."""
     members: defaultdict[str, list[int]] = defaultdict(list)
-    for index, cluster in enumerate(table.examples.clusters):
-        if table.examples.sources[index] != "failures":
-            members[cluster].append(index)
+    for index in np.flatnonzero(_asked(table)).tolist():
+        members[table.examples.clusters[index]].append(index)
     several = {name: rows for name, rows in members.items() if len(rows) > 1}
     alike = {name: rows for name, rows in several.items() if len({table.examples.expected[row] for row in rows}) == 1}
     return alike, len(several) - len(alike)

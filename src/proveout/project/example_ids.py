@@ -72,9 +72,14 @@ class Names:
 
     def made(self, values: Mapping[str, Any], line: int) -> str:
         """An id from the content."""
-        content = hashlib.blake2b(canonical(values), digest_size=8).hexdigest()
+        content = content_id(values)
         name = content
         while self._lines.first(name, line) != line:
             self._repeats[content] = self._repeats.get(content, 1) + 1
             name = f"{content}#{self._repeats[content]}"
         return name
+
+
+def content_id(values: Mapping[str, Any]) -> str:
+    """The id that an input has where its file gives none."""
+    return hashlib.blake2b(canonical(values), digest_size=8).hexdigest()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proveout.project.datasets import input_text, read_examples
+from proveout.project.example_ids import content_id
 from proveout.project.records import DatasetKind, DatasetRef, Example, Service, Variant
 from proveout.project.row_problems import shown as shown_path
 
@@ -56,7 +57,8 @@ def find_leaks(service: Service) -> tuple[Leak, ...]:
 
     Inputs are compared without case, punctuation and white space; near-duplicates are those that share 80 % of their
     pieces of four characters (see `similarity`). Of two files, at most 20 leaks are listed and the rest counted. Rows
-    of one dataset are not compared with one another: what is alike there is a cluster.
+    of one dataset are not compared with one another: what is alike there is a cluster. A silver row with the id
+    that a golden row was given is that example labelled again, which is how silver labels are corrected.
 
     Raises:
         DatasetError: rows are bad.
@@ -82,6 +84,7 @@ def find_leaks(service: Service) -> tuple[Leak, ...]:
         leaks += [
             Leak(other.place(row), evaluated.place(like), likeness, False)
             for row, (like, likeness) in sorted(evaluated.like(other.texts, other.sketches).items())
+            if not (other.kind == "silver" and 0 != other.names[row] == evaluated.names[like])
         ]
     return tuple(_shortened(leaks))
 
@@ -99,13 +102,18 @@ def _shortened(leaks: list[Leak]) -> Iterator[Leak]:
 
 
 class _Dataset:
-    """A dataset's inputs with their places: 8 bytes of each and its sketch are kept, not the text."""
+    """A dataset's inputs with their places: a few bytes of each and its sketch are kept, not the text.
+
+    `names` are hashes of the ids that the file gives, 0 where it gives none.
+    """
 
     def __init__(self, ref: DatasetRef, inputs: tuple[str, ...]) -> None:
         from proveout.project.similarity import Sketches, even
 
         self._ref, self._inputs, self._file = ref, inputs, shown_path(ref.path)
+        self.kind = ref.kind
         self._lines = array("I")
+        self.names = array("q")
         self._rows: dict[int, int] = {}
 
         def texts() -> Iterator[str]:
@@ -113,6 +121,8 @@ class _Dataset:
                 text = even(input_text(example))
                 self._rows.setdefault(hash(text), len(self._lines))
                 self._lines.append(example.line)
+                given = not example.id.startswith(content_id(example.input))
+                self.names.append(hash(example.id) if given else 0)
                 yield text
 
         self.sketches = Sketches(texts())
@@ -170,6 +180,7 @@ def _shown_texts(service: Service) -> Iterator[_Shown]:
     from proveout.project.similarity import even
 
     seen: set[str] = set()
+    choices = _any_of(service.output.choices or ())
     for variant in service.variants.values():
         for index, pair in enumerate(variant.examples):
             asked = pair["input"]
@@ -180,7 +191,7 @@ def _shown_texts(service: Service) -> Iterator[_Shown]:
                 continue
             seen.add(source)
             for number, line in enumerate(source.split("\n"), start=1):
-                parts = {even(part) for part in _parts(line)}
+                parts = {even(part) for part in _parts(line, choices)}
                 yield from (
                     _Shown(part, variant, line=number, template=template)
                     for part in sorted(parts, key=len)
@@ -188,16 +199,27 @@ def _shown_texts(service: Service) -> Iterator[_Shown]:
                 )
 
 
-def _parts(line: str) -> Iterator[str]:
-    """What of a prompt's line may be somebody's input: all of it, what stands after a label, what stands in quotes."""
+def _any_of(choices: Sequence[str]) -> re.Pattern[str] | None:
+    names = "|".join(map(re.escape, sorted(choices, key=len, reverse=True)))
+    return re.compile(rf"(?<!\w)(?:{names})(?!\w)", re.IGNORECASE) if names else None
+
+
+def _parts(line: str, choices: re.Pattern[str] | None) -> Iterator[str]:
+    """What of a prompt's line may be somebody's input: all of it, what stands after a label, what stands in quotes.
+
+    Where it lists three or more of the service's choices, only what stands between them: names of intents side by side
+    often read like a question.
+    """
     if "{{" in line or "{%" in line:
         return
-    yield line
-    _, label, rest = line.partition(":")
-    if label:
-        yield rest
-    for match in _QUOTED.finditer(line):
-        yield match[1]
+    pieces = choices.split(line) if choices else [line]
+    for piece in pieces if len(pieces) > 3 else [line]:
+        yield piece
+        _, label, rest = piece.partition(":")
+        if label:
+            yield rest
+        for match in _QUOTED.finditer(piece):
+            yield match[1]
 
 
 class _Places:
