@@ -1,4 +1,70 @@
-"""Money: a dated price book, what requests cost, what of that was wasted, what a machine of one's own costs, and what a
+"""Money: a dated price book, what requests cost, what of that was wasted, what machines of one's own cost, and what a
 change is worth in a month. Names are loaded when first used."""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from proveout.economics.answers import AnswerParts, answer_parts
+    from proveout.economics.engine import EngineUnread, engine_load, engine_metrics, gpus, read_engine
+    from proveout.economics.impact import Impact, Traffic, Worth, economic_score, monthly_impact
+    from proveout.economics.ledger import Anomalies, Distribution, Ledger
+    from proveout.economics.machines import BreakEven, Hosting, Serving, break_even, hosting, token_seconds
+    from proveout.economics.prices import PriceBook, TokenColumns, TokenCounts, Tokens, cost_usd, costs_usd, tier_factor
+    from proveout.economics.public_prices import public_price
+    from proveout.economics.waste import Spent, Waste, repeated_prefix, split_bill
+
+_HOMES = {
+    "answers": ("AnswerParts", "answer_parts"),
+    "engine": ("EngineUnread", "engine_load", "engine_metrics", "gpus", "read_engine"),
+    "machines": ("BreakEven", "Hosting", "Serving", "break_even", "hosting", "token_seconds"),
+    "impact": ("Impact", "Traffic", "Worth", "economic_score", "monthly_impact"),
+    "ledger": ("Anomalies", "Distribution", "Ledger"),
+    "prices": ("PriceBook", "TokenColumns", "TokenCounts", "Tokens", "cost_usd", "costs_usd", "tier_factor"),
+    "public_prices": ("public_price",),
+    "waste": ("Spent", "Waste", "repeated_prefix"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Anomalies",
+    "AnswerParts",
+    "BreakEven",
+    "Distribution",
+    "EngineUnread",
+    "Hosting",
+    "Impact",
+    "Ledger",
+    "PriceBook",
+    "Serving",
+    "Spent",
+    "TokenColumns",
+    "TokenCounts",
+    "Tokens",
+    "Traffic",
+    "Waste",
+    "Worth",
+    "answer_parts",
+    "break_even",
+    "cost_usd",
+    "costs_usd",
+    "economic_score",
+    "engine_load",
+    "engine_metrics",
+    "gpus",
+    "hosting",
+    "monthly_impact",
+    "public_price",
+    "read_engine",
+    "repeated_prefix",
+    "tier_factor",
+    "token_seconds",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
