@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import trustme
-from wire_peers import answering, listening
+from wire_peers import answering, http, listening
 
 from proveout.testing.faults import Answer, FaultServer
 from proveout.wire import Client, ProxyFailed, TimedOut, Timeouts, TlsFailed
@@ -49,9 +49,6 @@ class SmallProxy:
 
 @contextlib.asynccontextmanager
 async def proxy_for(variable: str, monkeypatch: pytest.MonkeyPatch, credentials: str = "") -> AsyncIterator[SmallProxy]:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
     proxy = SmallProxy()
     async with listening(proxy) as url:
         proxy.url = url
@@ -95,6 +92,14 @@ async def test_a_forward_proxy_gets_its_credentials(monkeypatch: pytest.MonkeyPa
     assert "proxy-authorization: Basic bWU6cEBzcw==\r\n" in proxy.heads[0]
 
 
+async def test_a_forward_proxy_that_wants_credentials_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with answering(http("407 Proxy Authentication Required", "content-length: 0")) as url:
+        monkeypatch.setenv("http_proxy", url)
+        async with Client() as client:
+            with pytest.raises(ProxyFailed, match="wants other credentials"):
+                await client.send("GET", "http://models.invalid/")
+
+
 async def test_no_proxy_names_what_is_reached_directly(monkeypatch: pytest.MonkeyPatch) -> None:
     async with FaultServer() as server, proxy_for("http_proxy", monkeypatch) as proxy:
         monkeypatch.setenv("NO_PROXY", "example.com, 127.0.0.0/8")
@@ -113,7 +118,7 @@ async def test_the_environment_can_be_left_aside(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "answered CONNECT with 407, it wants credentials"),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "it wants other credentials: write http://user:password@host:port"),
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "answered CONNECT with 502"),
         (b"SSH-2.0-x\r\n\r\n", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\n\r\nearly", "bytes before the TLS handshake"),

@@ -342,13 +342,16 @@ async def test_a_failing_handler_is_a_500_that_says_nothing(caplog: pytest.LogCa
     async def nothing(request: ServerRequest, responder: Responder) -> None:
         return
 
-    for app in (late, early, nothing):
+    def impossible(request: ServerRequest, responder: Responder) -> None:
+        responder.reply(199)
+
+    for app in (late, early, nothing, impossible):
         async with serving(app) as server, Client() as client:
             for reused in (False, True):
                 answer = await client.send("POST", url_of(server), body=b"x")
                 assert (answer.status, answer.body, answer.reused) == (500, b"internal server error", reused)
     failures = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert len(failures) == 4
+    assert len(failures) == 6
     assert all(record.exc_info for record in failures)
 
 

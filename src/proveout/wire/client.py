@@ -12,11 +12,11 @@ from time import monotonic
 
 from proveout.wire.connect import default_ssl_context, open_connection
 from proveout.wire.connection import ClientConnection, StaleConnection, timed_out
-from proveout.wire.errors import ConnectionCut, InvalidRequest
+from proveout.wire.errors import ConnectionCut, InvalidRequest, ProxyFailed
 from proveout.wire.exchange import Exchange, Flow, Response, Timeouts
 from proveout.wire.headers import Headers, encode_headers
 from proveout.wire.pool import Pool, client_closed
-from proveout.wire.proxies import Proxy, ProxySettings
+from proveout.wire.proxies import PROXY_WANTS_CREDENTIALS, Proxy, ProxySettings
 from proveout.wire.urls import Target, parse_url
 
 _METHOD = re.compile(r"[A-Z]{1,20}")
@@ -117,9 +117,13 @@ class Client:
         while True:
             connection = origin.pool.take_idle() or await self._connect(exchange, target, origin)
             try:
-                return await self._carry(connection, exchange)
+                response = await self._carry(connection, exchange)
             except StaleConnection:  # Each time, one kept connection fewer.
                 exchange.finished = asyncio.get_running_loop().create_future()
+                continue
+            if response.status == 407 and origin.proxy is not None and target.scheme == "http":
+                raise ProxyFailed(f"{exchange.about}: the proxy at {origin.proxy.place} {PROXY_WANTS_CREDENTIALS}")
+            return response
 
     async def aclose(self) -> None:
         """End what is in flight with `ClientClosed` and close every connection. Idempotent."""

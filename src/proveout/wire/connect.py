@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from proveout.wire.connection import ClientConnection
 from proveout.wire.errors import ConnectFailed, ProxyFailed, TlsFailed
-from proveout.wire.proxies import Proxy
+from proveout.wire.proxies import PROXY_WANTS_CREDENTIALS, Proxy
 from proveout.wire.urls import Target
 
 _CUT = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
@@ -58,8 +58,7 @@ async def open_connection(
         if target.scheme == "https" and isinstance(error, _CUT):  # A connect is refused or times out; this came later.
             raise TlsFailed(f"{about}: the connection was cut during the TLS handshake") from None
         if proxy is not None:
-            where = f"{proxy.host}:{proxy.port}"
-            raise ProxyFailed(f"{about}: no connection to the proxy at {where}: {_reason(error)}") from None
+            raise ProxyFailed(f"{about}: no connection to the proxy at {proxy.place}: {_reason(error)}") from None
         raise ConnectFailed(f"{about}: no connection: {_reason(error)}") from None
 
 
@@ -120,9 +119,10 @@ class _Tunnel(asyncio.Protocol):
                 self._refuse("its answer to CONNECT is too large")
         elif status is None:
             self._refuse("its answer to CONNECT is not HTTP")
+        elif status[1] == b"407":
+            self._refuse(f"it {PROXY_WANTS_CREDENTIALS}")
         elif not status[1].startswith(b"2"):
-            hint = ", it wants credentials in the proxy's URL" if status[1] == b"407" else ""
-            self._refuse(f"it answered CONNECT with {status[1].decode()}{hint}")
+            self._refuse(f"it answered CONNECT with {status[1].decode()}")
         elif not self._answer.endswith(b"\r\n\r\n"):
             self._refuse("it sent bytes before the TLS handshake")
         elif not self.open.done():
@@ -133,5 +133,5 @@ class _Tunnel(asyncio.Protocol):
 
     def _refuse(self, why: str) -> None:
         if not self.open.done():
-            where = f"{self._proxy.host}:{self._proxy.port}"
+            where = self._proxy.place
             self.open.set_exception(ProxyFailed(f"{self._about}: the proxy at {where} opened no tunnel: {why}"))

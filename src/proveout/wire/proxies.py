@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 from proveout.wire.errors import ProxyFailed
 from proveout.wire.urls import Target
 
+PROXY_WANTS_CREDENTIALS = "wants other credentials: write http://user:password@host:port into the proxy variable"
+
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
@@ -19,6 +21,11 @@ class Proxy:
     host: str
     port: int
     authorization: str | None = field(default=None, repr=False)
+
+    @property
+    def place(self) -> str:
+        """Host and port, for messages."""
+        return f"{self.host}:{self.port}"
 
 
 class ProxySettings:

@@ -101,15 +101,16 @@ class Responder:
 
         Raises:
             InvalidRequest: a header cannot be sent.
+            ValueError: the status is none of a final response.
             RuntimeError: the request was answered before.
         """
-        lines = encode_headers(headers)
+        first, lines = _status_line(status), encode_headers(headers)
         self._leave("new", "done")
         connection = self._connection
         if connection is None:
             return
         length = b"" if status in _BODYLESS else b"content-length: %d\r\n" % len(body)
-        head = b"%b%b%b%b%b\r\n" % (_status_line(status), _date(), self._connection_line(), length, lines)
+        head = b"%b%b%b%b%b\r\n" % (first, _date(), self._connection_line(), length, lines)
         if self._head_only or status in _BODYLESS:
             body = b""
         if len(body) > _WRITTEN_APART:
@@ -124,9 +125,10 @@ class Responder:
 
         Raises:
             InvalidRequest: a header cannot be sent.
+            ValueError: the status is none of a final response.
             RuntimeError: the request was answered before.
         """
-        lines = encode_headers(headers)
+        first, lines = _status_line(status), encode_headers(headers)
         self._leave("new", "streaming")
         if self._connection is None:
             return
@@ -135,7 +137,7 @@ class Responder:
         self._keep_alive = self._keep_alive and not (self._old and not bodyless)
         self._head_only = bodyless
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        head = (_status_line(status), _date(), self._connection_line(), framing, lines)
+        head = (first, _date(), self._connection_line(), framing, lines)
         self._connection.write(b"%b%b%b%b%b\r\n" % head)
 
     def write(self, data: bytes) -> None:
