@@ -59,7 +59,7 @@ async def test_each_status_has_its_kind(status: int, kind: str, retryable: bool,
         {"error": {"message": "the reason"}},
         {"error": "the reason", "error_type": "validation"},
         {"detail": "the reason"},
-        {"detail": [{"loc": ["body", "n"], "msg": "the reason", "type": "missing"}]},
+        {"detail": [{"loc": [], "msg": "the reason", "type": "missing"}]},
         {"object": "error", "message": "the reason", "type": "BadRequestError", "code": 400},
         [{"error": {"code": 400, "message": "the reason", "status": "INVALID_ARGUMENT"}}],
         {"message": "the reason"},
@@ -70,6 +70,21 @@ async def test_the_reason_is_found_in_every_known_shape(body: Any) -> None:
         error = await one.refusal()
     assert error.kind == "bad_request"
     assert str(error) == "openai-compatible m: answered 400: the reason"
+
+
+async def test_a_complaint_about_a_field_names_it() -> None:
+    complaint = {
+        "detail": [{"type": "extra_forbidden", "loc": ["body", "stop"], "msg": "Extra inputs are not permitted"}]
+    }
+    async with peer("openai-compatible", Answer.json(complaint, status=422)) as one:
+        error = await one.refusal()
+    assert str(error).endswith("answered 422: stop: Extra inputs are not permitted")
+
+
+async def test_an_error_without_a_content_type_is_found_where_a_stream_should_be() -> None:
+    async with peer("openai-compatible", Answer(body=b'{"error": {"message": "no model loaded"}}')) as one:
+        error = await one.refusal(stream=True)
+    assert (error.kind, "no model loaded" in str(error)) == ("status", True)
 
 
 async def test_pages_of_proxies_binary_and_empty_bodies_are_told_in_a_few_words() -> None:

@@ -342,3 +342,9 @@ async def test_cancelling_a_call_leaves_the_model_usable() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert (await one.ask()).text == "Hi"
+
+
+async def test_a_complaint_in_fastapis_shape_about_stream_options_is_understood_too() -> None:
+    complaint = {"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]}
+    async with peer("sglang", [Answer.json(complaint, status=422), DONE]) as one:
+        assert (await one.ask(stream=True)).text == "Hello wörld"

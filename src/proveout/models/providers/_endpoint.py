@@ -87,6 +87,8 @@ class _Stream:
         self.streaming = 200 <= status < 300 and "json" not in kind and "html" not in kind
 
     def on_data(self, at: float, piece: bytes) -> None:
+        if not self.at and self.streaming and piece.lstrip()[:1] in (b"{", b"[", b"<"):
+            self.streaming = False  # No event stream begins so: it is JSON or a page without its type.
         self.at = at
         if self.streaming:
             self.feed(at, piece)

@@ -182,7 +182,7 @@ def problem_in(value: Any) -> Problem | None:
     if isinstance(error, str):
         return Problem(error, _words(value), None, None)
     if isinstance(error, list):  # FastAPI's list of what is wrong with the body.
-        said = "; ".join(str(one.get("msg", one)) if isinstance(one, Mapping) else str(one) for one in error[:3])
+        said = "; ".join(_complaint(one) for one in error[:3])
         return Problem(said, (), None, None)
     if not isinstance(error, Mapping):
         return None
@@ -196,6 +196,15 @@ def problem_in(value: Any) -> Problem | None:
         code = int(code)
     status = code if isinstance(code, int) and not isinstance(code, bool) and 300 <= code <= 599 else None
     return Problem(message, _words(error), status, _delay(error.get("details")))
+
+
+def _complaint(one: Any) -> str:
+    """What is wrong with one field of a body, after its name."""
+    if not isinstance(one, Mapping):
+        return str(one)
+    where = one.get("loc")
+    name = f"{where[-1]}: " if isinstance(where, list) and where else ""
+    return f"{name}{one.get('msg', '')}"
 
 
 def _words(error: Mapping[str, Any]) -> tuple[str, ...]:
