@@ -14,14 +14,21 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from reports_samples import EVERY_CARD, HOSTILE_CARD, PASSED, many_flips
 from reports_strategies import scorecards
 
 from proveout.gates.scorecard import GateResult, Scorecard
 from proveout.reports import RENDERERS, ReportError, comment_marker, render, write_report
 
-QUICKLY = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+QUICKLY = settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 VOID = {"meta", "link", "br", "input", "img", "hr"}
 
 

@@ -29,6 +29,7 @@ FLIP_BYTES = 650_000
 LIMITS = (2000, 1000, 500, 240, 120)
 """Characters of a flip's texts: the first that keeps the page within bounds."""
 
+SCORE = figures.Scale("plain")
 MOST_FLIPS, MOST_SLICES, MOST_GATES, MOST_NOTICES = 400, 60, 60, 100
 
 
@@ -105,8 +106,8 @@ def _shown(flip: Flip, limit: int) -> ShownFlip:
         expected=_clipped(flip.expected, limit),
         champion=champion,
         challenger=challenger,
-        champion_score=figures.plain(flip.champion_score),
-        challenger_score=figures.plain(flip.challenger_score),
+        champion_score=SCORE.value(flip.champion_score),
+        challenger_score=SCORE.value(flip.challenger_score),
     )
 
 
