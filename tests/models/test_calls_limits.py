@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from time import monotonic
+from typing import Any
 
 import pytest
 from calls_models import ScriptedModel, answer, ask, failure
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from proveout.models import ModelError
 from proveout.models.limits import (
     FIRST_CONCURRENCY,
+    LEAST_SHARE,
+    LONGEST_GAP_S,
     LONGEST_HOLD_S,
-    MOST_CONCURRENCY,
     Concurrency,
     Limited,
     Limiter,
@@ -135,6 +137,42 @@ def test_it_grows_back_after_a_storm() -> None:
     assert rounds <= 100
 
 
+def test_throttled_one_at_a_time_it_pauses_between_calls_and_overloaded_it_does_not() -> None:
+    throttled, last_throttled = _complaining("throttled")
+    overloaded, last_overloaded = _complaining("overloaded")
+    assert throttled.limit == LEAST_SHARE
+    assert throttled.held_until == pytest.approx(last_throttled + LONGEST_GAP_S)
+    assert overloaded.limit == 1
+    assert overloaded.held_until <= last_overloaded
+
+
+def _complaining(outcome: Any) -> tuple[Concurrency, float]:
+    """After an answer that took two seconds and thirty quick complaints, and when the last of them came."""
+    concurrency, now = Concurrency(), 0.0
+    concurrency.begin()
+    concurrency.end(1.0, "answered", 3.0)
+    for _ in range(30):
+        now = max(now + 4, concurrency.held_until)
+        assert concurrency.has_room()
+        concurrency.begin()
+        concurrency.end(now, outcome, now + 0.1)
+    return concurrency, now + 0.1
+
+
+def test_after_throttling_it_is_back_to_full_use_within_some_dozens_of_answers() -> None:
+    concurrency, now, answers = Concurrency(), 0.0, 0
+    while concurrency.limit > LEAST_SHARE:
+        now = max(now + 1, concurrency.held_until)
+        concurrency.begin()
+        concurrency.end(now, "throttled", now + 0.1)
+    while concurrency.limit < 2:
+        now = max(now + 1, concurrency.held_until)
+        concurrency.begin()
+        concurrency.end(now, "answered", now + 0.1)
+        answers += 1
+    assert answers < 50
+
+
 def test_retry_after_holds_everybody_but_not_for_a_day() -> None:
     concurrency = Concurrency()
     concurrency.begin()
@@ -145,8 +183,11 @@ def test_retry_after_holds_everybody_but_not_for_a_day() -> None:
     assert concurrency.held_until == 3.0 + LONGEST_HOLD_S
 
 
-@given(st.lists(st.sampled_from(["begin", "answered", "overloaded", "other"]), max_size=300), st.integers(1, 500))
-def test_the_limit_stays_between_one_and_the_most(events: list[str], most: int) -> None:
+@given(
+    st.lists(st.sampled_from(["begin", "answered", "overloaded", "throttled", "other"]), max_size=300),
+    st.integers(1, 500),
+)
+def test_the_limit_stays_in_its_bounds(events: list[Any], most: int) -> None:
     concurrency, now, began = Concurrency(most), 0.0, []
     for event in events:
         now += 1
@@ -154,15 +195,17 @@ def test_the_limit_stays_between_one_and_the_most(events: list[str], most: int) 
             concurrency.begin()
             began.append(now)
         elif event != "begin" and began:
-            concurrency.end(began.pop(0), event, now)  # type: ignore[arg-type]
-        assert 1 <= concurrency.limit <= min(most, max(MOST_CONCURRENCY, most))
+            concurrency.end(began.pop(0), event, now)
+        assert LEAST_SHARE <= concurrency.limit <= most
+        assert concurrency.has_room() or concurrency.in_flight >= 1
+        assert concurrency.held_until <= now + LONGEST_HOLD_S
         assert concurrency.in_flight == len(began)
 
 
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (failure("rate_limit", status=429), "overloaded"),
+        (failure("rate_limit", status=429), "throttled"),
         (failure("overloaded", status=503), "overloaded"),
         (failure("status", status=500), "overloaded"),
         (failure("timeout"), "overloaded"),

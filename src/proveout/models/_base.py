@@ -1,4 +1,4 @@
-"""Calling a model: one small protocol that every provider and every wrapper (retry, limit, budget, cache) composes from."""
+"""Calling a model: one small protocol that every provider and every wrapper (cache, retry, limit, budget) shares."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "other"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One call to make. `parameters` are in OpenAI's names (`temperature`, `max_tokens`, `tools`, `response_format`, `seed`, ...).
+    """One call to make. `parameters` are in OpenAI's names (`temperature`, `max_tokens`, `tools`, `response_format`,
+    `seed`, ...).
 
-    `repeat` numbers successive calls with the same body, so that repeats are separate, cacheable draws. `example` and `input`
-    say where the call comes from; only replayed models look at them.
+    `repeat` numbers successive calls with the same body, so that repeats are separate, cacheable draws. `example` and
+    `input` say where the call comes from; only replayed models look at them.
     """
 
     messages: tuple[Message, ...]
@@ -30,8 +31,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens as the endpoint counted them, in one meaning for all providers.
 
-    `input_tokens` are all of the request's, including the `cached_tokens` that were read from the provider's prompt cache
-    and the `cache_write_tokens` that were written to it; `output_tokens` are all of the answer's, including
+    `input_tokens` are all of the request's, including the `cached_tokens` that were read from the provider's prompt
+    cache and the `cache_write_tokens` that were written to it; `output_tokens` are all of the answer's, including
     `reasoning_tokens`.
     """
 
@@ -45,7 +46,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 class Timings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds on a monotonic clock, measured at the socket. `ttft` and `gaps` only where the answer was streamed.
 
-    `gaps` are the times between successive content tokens (ITL); `e2e` runs from the request's first byte out to the answer's last in.
+    `gaps` are the times between successive content tokens (ITL); `e2e` runs from the request's first byte out to the
+    answer's last in.
     """
 
     e2e: float
@@ -54,7 +56,10 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
-    """One finished answer. `usage` is None where the endpoint did not say; `cost_usd` is None where the price is unknown."""
+    """One finished answer. `usage` is None where the endpoint did not say; `cost_usd` is what this answer costs, None
+    where that is unknown. `attempts` counts tries. For a `cached` answer nothing was paid now; its cost is by today's
+    prices.
+    """
 
     text: str
     finish_reason: FinishReason = "stop"
@@ -70,9 +75,11 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelError(Exception):
-    """A call that gave no answer. `kind` is a short stable word for counting; `retryable` says whether another try could help.
+    """A call that gave no answer. `kind` is a short stable word for counting; `retryable` says whether another try could
+    help.
 
-    Kinds: connect, timeout, status, rate_limit, overloaded, cut, malformed, too_large, auth, bad_request, no_recording, budget.
+    Kinds: connect, timeout, status, rate_limit, overloaded, cut, malformed, too_large, auth, bad_request, no_recording,
+    budget.
     """
 
     def __init__(
@@ -117,7 +124,9 @@ class Model(Protocol):
 
 
 class CallCache(Protocol):
-    """Where finished calls are kept, by key (see `models.request_key`). `put` returns once the call would survive a kill."""
+    """Where finished calls are kept, by key (see `models.request_key`). `put` returns once the call would survive a
+    kill.
+    """
 
     def get(self, key: bytes) -> Generation | None: ...
 

@@ -125,7 +125,7 @@ class Budget:
 
     def _refusal(self, reservation: Reservation) -> str:
         if self.calls >= self._most_calls:
-            return f"--max-calls {self.max_calls} is used up; finished calls are kept, so a higher limit goes on from here"
+            return f"--max-calls {self.max_calls} is used up; raise it to go on, finished calls are kept"
         left = max(0.0, (self._most - self._spent) / _PICO)
         return (
             f"this call can cost up to ${reservation.ceiling / _PICO:.6g}, and ${left:.6g} of --max-cost "

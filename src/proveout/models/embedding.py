@@ -83,7 +83,7 @@ class CachedEmbedder:
         await self._model.aclose()
 
     async def _ask(self, texts: list[str], found: dict[str, Vector]) -> None:
-        """Ask for these texts. Who waits for one of them gets its vector, or None where there is none, and asks again."""
+        """Ask for these texts. Who waits for one gets its vector, or None where there is none, and asks again."""
         loop = asyncio.get_running_loop()
         claimed = {text: loop.create_future() for text in texts}
         self._in_flight |= claimed

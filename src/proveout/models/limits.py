@@ -16,7 +16,7 @@ from proveout.models._base import Generation, Model, ModelError, Request
 from proveout.models.tokens import likely_tokens
 from proveout.project.records import Limits
 
-Outcome = Literal["answered", "overloaded", "other"]
+Outcome = Literal["answered", "overloaded", "throttled", "other"]
 
 MINUTE_S = 60.0
 BURST_S = 1.0
@@ -27,6 +27,10 @@ MOST_CONCURRENCY = 256
 DECREASE = 0.7
 PROBE_ROUNDS = 10
 """Rounds of answers that it takes to go up by one at the level at which the endpoint last complained."""
+
+LEAST_SHARE = 0.01
+LONGEST_GAP_S = 10.0
+"""Longest pause between calls one at a time."""
 
 LONGEST_HOLD_S = 60.0
 """Longest that one `Retry-After` holds everybody back; the caller who got it waits for all of it."""
@@ -63,25 +67,31 @@ class Pace:
 class Concurrency:
     """How many calls may be in flight: additive increase, multiplicative decrease, as TCP does it (RFC 5681).
 
-    Every answer adds one to the limit until the endpoint first complains; from then on, a round of answers adds one, and
-    near the level of the last complaint ten rounds do (as CUBIC, RFC 9438, dwells there). A complaint (429, 5xx, a
-    time-out) lowers the limit to a part of what was in flight, once for all calls that were in flight with it, and
-    `Retry-After` holds everybody.
+    Every answer adds one to the limit until the endpoint first complains; from then on, a round of answers adds one,
+    and near the level of the last complaint ten rounds do (as CUBIC, RFC 9438, dwells there). A complaint lowers the
+    limit to a part of what was in flight, once for all calls that were in flight with it, and `Retry-After` holds
+    everybody.
+
+    An endpoint that counts requests rather than those in flight may complain even of one at a time. Being throttled
+    (429) therefore lowers the limit below one, which is then a share of the time: after a call of t seconds nobody
+    calls for t (1 / limit - 1).
     """
 
-    __slots__ = ("_complained_at", "_level", "held_until", "in_flight", "limit", "most")
+    __slots__ = ("_complained_at", "_level", "_seconds", "held_until", "in_flight", "limit", "most")
 
     def __init__(self, most: int | None = None) -> None:
         self.most = MOST_CONCURRENCY if most is None else most
         self.limit = float(min(FIRST_CONCURRENCY, self.most))
         self.in_flight = 0
         self.held_until = -math.inf
-        self._level = 0
-        """Calls in flight at the last complaint; 0 before the first."""
+        self._level = 0.0
+        """The limit in use at the last complaint; 0 before the first."""
         self._complained_at = -math.inf
+        self._seconds = 0.0
+        """What the last answered call took."""
 
     def has_room(self) -> bool:
-        return self.in_flight < int(self.limit)
+        return self.in_flight < max(1, int(self.limit))
 
     def begin(self) -> None:
         self.in_flight += 1
@@ -91,20 +101,30 @@ class Concurrency:
         busy = self.in_flight
         self.in_flight -= 1
         if outcome == "answered":
+            self._seconds = now - began
             if began > self._complained_at and 2 * busy >= self.limit:
                 self.limit = min(self.limit + self._step(), float(self.most))
-        elif outcome == "overloaded":
-            self.held_until = max(self.held_until, now + min(retry_after_s or 0.0, LONGEST_HOLD_S))
+        elif outcome != "other":
+            self._hold(now, min(retry_after_s or 0.0, LONGEST_HOLD_S))
             if began > self._complained_at:
-                self.limit = max(1.0, min(self.limit, busy) * DECREASE)
-                self._level = busy
                 self._complained_at = now
+                self._level = min(self.limit, busy)
+                lowest = LEAST_SHARE if outcome == "throttled" else min(1.0, self._level)
+                self.limit = max(lowest, self._level * DECREASE)
+        if self.limit < 1.0:
+            self._hold(now, min((self._seconds or now - began) * (1.0 / self.limit - 1.0), LONGEST_GAP_S))
+
+    def _hold(self, now: float, seconds: float) -> None:
+        self.held_until = max(self.held_until, now + seconds)
 
     def _step(self) -> float:
         if not self._level:
             return 1.0
+        if self.limit < 1.0:
+            near = 0.9 * self._level <= self.limit < 1.1 * self._level
+            return self.limit / (4 * PROBE_ROUNDS if near else 4)
         near = self._level - 1 <= self.limit < self._level + 1
-        return 1.0 / (self.limit * PROBE_ROUNDS) if near else 1.0 / self.limit
+        return 1.0 / (self.limit * (PROBE_ROUNDS if near else 1))
 
     def allow(self, most: int) -> None:
         """Never go beyond `most` from now on."""
@@ -139,7 +159,7 @@ class Limiter:
     @property
     def limit(self) -> int:
         """Calls that may be in flight now."""
-        return int(self._concurrency.limit)
+        return max(1, int(self._concurrency.limit))
 
     @property
     def in_flight(self) -> int:
@@ -258,8 +278,10 @@ class Limited:
 
 
 def outcome_of(error: ModelError) -> Outcome:
-    """Whether a failed call says that the endpoint has too much to do."""
-    if error.kind in ("rate_limit", "overloaded", "timeout", "connect"):
+    """Whether a failed call says that the endpoint has too much to do, or that we ask too often."""
+    if error.kind == "rate_limit":
+        return "throttled"
+    if error.kind in ("overloaded", "timeout", "connect"):
         return "overloaded"
     return "overloaded" if error.kind == "status" and (error.status or 0) >= 500 else "other"
 

@@ -89,7 +89,7 @@ class ModelPool:
     def limiter(self, spec: ModelSpec) -> Limiter:
         """The limiter of a specification's endpoint: of the limits of all that share it, the strictest hold."""
         url = None if spec.url is None else spec.url.rstrip("/")
-        name = spec.name or str(spec.options.get("deployment", ""))
+        name = spec.name or str(spec.options.get("deployment") or spec.options.get("build") or "")
         endpoint = _Endpoint(spec.provider, url, name, None if spec.key is None else spec.key.reference)
         limiter = self._limiters.get(endpoint)
         if limiter is None:
@@ -121,7 +121,8 @@ class ModelPool:
 
             model = TinyModel.from_spec(spec)
             spec = replace(spec, options={**spec.options, "weights": model.digest})
-            return self._kept(Budgeted(model, self.budget, self.prices.price(spec), "tiny"), spec)
+            budgeted = Budgeted(model, self.budget, self.prices.price(spec), "tiny")
+            return self._kept(Limited(budgeted, self.limiter(spec)), spec)
         from proveout.models.providers import open_endpoint
 
         return self.wrap(open_endpoint(spec, self._http()), spec)

@@ -17,7 +17,7 @@ _FREE = Price(provider="", model="", since="", input=0.0, output=0.0)
 
 
 class PriceBook:
-    """The prices that hold on one day. A run opens one, so that all of its calls are priced alike, also past midnight."""
+    """The prices that hold on one day. A run opens one, so that all its calls are priced alike, also past midnight."""
 
     def __init__(self, prices: Iterable[Price] = (), on: date | None = None) -> None:
         """`on`: today (UTC) unless given. A price holds from its own day until a later one of the same model begins."""

@@ -137,7 +137,9 @@ def _measured(timings: Mapping[str, Any], name: str, read: Callable[[Any, float]
             try:
                 return read(value, factor)
             except ValueError:
-                raise _Wrong(f".{name}{suffix}", f"it is {_kind_of(value)}", "Write time as numbers from 0 on.") from None
+                raise _Wrong(
+                    f".{name}{suffix}", f"it is {_kind_of(value)}", "Write time as numbers from 0 on."
+                ) from None
     return None
 
 

@@ -13,15 +13,15 @@ from proveout.models._base import Generation, Model, ModelError, Request
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 PATIENCE_S = 300.0
-"""Seconds that one call pauses in all. A server that asks for more is given up at once: its quota is for another day."""
+"""Seconds that one call pauses in all. A server that asks for more is given up at once: its quota is another day's."""
 
 
 def backoff(attempt: int, error: ModelError, random: float) -> float:
     """Seconds to pause after the failed try number `attempt` (from 1); pure.
 
-    Pauses double from half a second to half a minute. Between half and the whole of that is drawn by `random`, in [0, 1), so
-    that callers who failed together do not come back together. `Retry-After` is a lower bound, lengthened by up to a
-    tenth for the same reason.
+    Pauses double from half a second to half a minute. Between half and the whole of that is drawn by `random`, in
+    [0, 1), so that callers who failed together do not come back together. `Retry-After` is a lower bound, lengthened
+    by up to a tenth for the same reason.
     """
     longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(attempt - 1, 16))
     pause = longest * (1 + random) / 2

@@ -40,8 +40,8 @@ def input_bytes(request: Request) -> int:
 def input_ceiling(request: Request) -> int:
     """Tokens that the input has at most.
 
-    A token of a byte-level vocabulary covers at least one byte, so bytes bound tokens; the chat template's own tokens, the
-    hidden instructions of tools, and media come on top.
+    A token of a byte-level vocabulary covers at least one byte, so bytes bound tokens; the chat template's own tokens,
+    the hidden instructions of tools, and media come on top.
     """
     media = sum(
         not isinstance(message.content, str)
