@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from importlib import import_module
@@ -78,9 +78,9 @@ def create_scorer(spec: ScorerSpec, service: Service) -> AnyScorer:
         ScorerError: no such scorer or parameter, a value of the wrong type, or something that the service does not
             allow.
     """
-    cls = _known().get(spec.name)
+    cls = _find(spec.name)
     if cls is None:
-        raise ScorerError(f"there is no scorer `{spec.name}`. {suggestion(spec.name, _known())}")
+        raise ScorerError(f"there is no scorer `{spec.name}`. {suggestion(spec.name, known_scorers())}")
     infos = _parameters(cls)
     hints = get_type_hints(cls, include_extras=True)
     checked: dict[str, Any] = {}
@@ -101,9 +101,9 @@ def create_scorer(spec: ScorerSpec, service: Service) -> AnyScorer:
         raise ScorerError(f"scorer {spec.name}: {error}") from None
 
 
-def known_scorers() -> dict[str, dict[str, ParameterInfo]]:
-    """Every scorer's parameters, by the scorer's name."""
-    return {name: dict(_parameters(cls)) for name, cls in sorted(_known().items())}
+def known_scorers() -> Mapping[str, Mapping[str, ParameterInfo]]:
+    """Every scorer's parameters, by the scorer's name. A scorer's code is loaded when it is looked up."""
+    return _Known()
 
 
 def describe_scorer(name: str) -> str:
@@ -112,18 +112,31 @@ def describe_scorer(name: str) -> str:
     Raises:
         KeyError: there is no such scorer.
     """
-    return " ".join((_known()[name].__doc__ or "").split("\n\n")[0].split())
+    cls = _find(name)
+    if cls is None:
+        raise KeyError(name)
+    return " ".join((cls.__doc__ or "").split("\n\n")[0].split())
 
 
-@cache
-def _load() -> None:
-    for family in _FAMILIES:
-        import_module(f"proveout.evaluation.scorers.{family}")
+class _Known(Mapping[str, Mapping[str, ParameterInfo]]):
+    def __getitem__(self, name: str) -> Mapping[str, ParameterInfo]:
+        cls = _find(name)
+        if cls is None:
+            raise KeyError(name)
+        return _parameters(cls)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted({*_FAMILIES, *_REGISTERED}))
+
+    def __len__(self) -> int:
+        return len({*_FAMILIES, *_REGISTERED})
 
 
-def _known() -> Mapping[str, type[_Scoring]]:
-    _load()
-    return _REGISTERED
+def _find(name: str) -> type[_Scoring] | None:
+    """A scorer's class; ours are loaded when first asked for, each from the file of its name."""
+    if name not in _REGISTERED and name in _FAMILIES:
+        import_module(f"proveout.evaluation.scorers.{name}")
+    return _REGISTERED.get(name)
 
 
 @cache
