@@ -11,6 +11,7 @@ from wire_peers import http, listening, open_sockets, serving, until, whole
 
 from proveout.testing.faults import Answer, FaultServer, Received
 from proveout.wire import Client, ClientClosed, ConnectionCut, Responder, ServerRequest, TimedOut, Timeouts, WireError
+from proveout.wire.pool import Pool
 
 
 async def test_a_connection_is_kept_and_used_again() -> None:
@@ -282,3 +283,14 @@ async def test_every_fault_frees_its_place() -> None:
             assert pool._taken == len(pool._idle)
     assert all(isinstance(result, WireError) or result.status == 200 for result in results)
     assert len({type(result) for result in results}) == 5
+
+
+async def test_a_place_handed_to_one_who_was_just_cancelled_goes_to_the_next() -> None:
+    pool = Pool(1, 30.0, 4096)
+    assert await pool.take_or_permit() is None
+    first, second = (asyncio.ensure_future(pool.take_or_permit()) for _ in range(2))
+    await asyncio.sleep(0)
+    pool.return_permit()
+    first.cancel()  # Before it could learn of its luck.
+    assert await asyncio.wait_for(second, 1) is None
+    assert first.cancelled()
