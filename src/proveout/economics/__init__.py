@@ -24,7 +24,7 @@ _HOMES = {
     "ledger": ("Anomalies", "Distribution", "Ledger"),
     "prices": ("PriceBook", "TokenColumns", "TokenCounts", "Tokens", "cost_usd", "costs_usd", "tier_factor"),
     "public_prices": ("public_price",),
-    "waste": ("Spent", "Waste", "repeated_prefix"),
+    "waste": ("Spent", "Waste", "repeated_prefix", "split_bill"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -59,6 +59,7 @@ __all__ = [
     "public_price",
     "read_engine",
     "repeated_prefix",
+    "split_bill",
     "tier_factor",
     "token_seconds",
 ]
