@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -109,13 +110,21 @@ def browser() -> Iterator[Browser]:
     profile = tempfile.mkdtemp(prefix="proveout-browser-")
     read_by_browser, to_browser = os.pipe()
     from_browser, written_by_browser = os.pipe()
-    command = ["sh", "-c", f'exec "$0" "$@" 3<&{read_by_browser} 4>&{written_by_browser}', CHROMIUM]
+    ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (read_by_browser, written_by_browser)]
+
+    def at_three_and_four() -> None:
+        for number, end in zip((3, 4), ends, strict=True):
+            os.dup2(end, number)
+
     process = subprocess.Popen(
-        [*command, *_ARGUMENTS, f"--user-data-dir={profile}"],
-        pass_fds=(read_by_browser, written_by_browser),
+        [CHROMIUM, *_ARGUMENTS, f"--user-data-dir={profile}"],
+        preexec_fn=at_three_and_four,
+        pass_fds=(3, 4),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    for end in ends:
+        os.close(end)
     os.close(read_by_browser)
     os.close(written_by_browser)
     try:

@@ -85,9 +85,7 @@ def scorecards(*, broken: bool = True) -> st.SearchStrategy[Scorecard]:
         champion=arm,
         challenger=arm,
         gates=_several(gates),
-        measures=_several(
-            st.builds(Measure, objective=OBJECTIVES, metric=metric, champion=figure, challenger=figure)
-        ),
+        measures=_several(st.builds(Measure, objective=OBJECTIVES, metric=metric, champion=figure, challenger=figure)),
         slices=_several(
             st.builds(Slice, tag=text, metric=metric, champion=figure, challenger=figure, difference=difference)
         ),

@@ -102,7 +102,14 @@ def test_the_scale_follows_from_unit_objective_and_range() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "written"),
-    [(0.04, "0.04 s"), (12.34, "12.3 s"), (250, "4 min 10 s"), (7500, "2 h 5 min"), (1e6, "11.6 days"), (None, "unknown")],
+    [
+        (0.04, "0.04 s"),
+        (12.34, "12.3 s"),
+        (250, "4 min 10 s"),
+        (7500, "2 h 5 min"),
+        (1e6, "11.6 days"),
+        (None, "unknown"),
+    ],
 )
 def test_durations_read_like_speech(seconds: float | None, written: str) -> None:
     assert figures.duration(seconds) == written
@@ -114,8 +121,9 @@ def test_an_unknown_cost_is_unknown_and_never_zero() -> None:
 
 @given(st.floats(allow_nan=True, allow_infinity=True), st.sampled_from([SHARE, SECONDS, USD, PLAIN, RELATIVE]))
 def test_every_float_can_be_written_shortly(value: float, scale: Scale) -> None:
-    for written in (scale.value(value), scale.difference(value), scale.margin(value), scale.tick(value, signed=True)):
+    for written in (scale.value(value), scale.difference(value), scale.margin(value)):
         assert 0 < len(written) < 40
+    assert len(scale.tick(value, signed=True)) < 40
 
 
 @given(st.floats(0.0001, 0.99999))

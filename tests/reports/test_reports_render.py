@@ -95,14 +95,25 @@ def test_a_report_is_the_same_every_time(name: str, kind: str) -> None:
 
 
 def test_an_unknown_kind_is_named_with_those_that_exist() -> None:
-    with pytest.raises(ReportError, match=r"no report of kind 'pdf'; write one of terminal, html, markdown, json, junit"):
+    with pytest.raises(
+        ReportError, match=r"no report of kind 'pdf'; write one of terminal, html, markdown, json, junit"
+    ):
         render(PASSED, "pdf")
 
 
 def test_json_keeps_the_contract_of_its_schema() -> None:
     card = json.loads(render(PASSED, "json"))
     assert card["schema"] == "proveout.scorecard/v1"
-    assert set(card["gates"][0]) >= {"objective", "metric", "claim", "margin", "champion", "difference", "p_value", "needs"}
+    assert set(card["gates"][0]) >= {
+        "objective",
+        "metric",
+        "claim",
+        "margin",
+        "champion",
+        "difference",
+        "p_value",
+        "needs",
+    }
     assert card["gates"][0]["champion"] == {"value": 0.8375, "low": 0.8018, "high": 0.8694, "n": 480}
 
 
@@ -134,7 +145,8 @@ def check_junit(text: str) -> ElementTree.Element:
 
 
 @pytest.mark.parametrize(
-    ("name", "failures", "errors"), [("pass", 0, 0), ("fail", 1, 0), ("inconclusive", 1, 0), ("error", 0, 1), ("class", 1, 0)]
+    ("name", "failures", "errors"),
+    [("pass", 0, 0), ("fail", 1, 0), ("inconclusive", 1, 0), ("error", 0, 1), ("class", 1, 0)],
 )
 def test_only_a_pass_is_green(name: str, failures: int, errors: int) -> None:
     suite = check_junit(render(EVERY_CARD[name], "junit"))[0]
@@ -171,7 +183,9 @@ def test_the_page_asks_for_nothing_and_runs_only_its_own_script(name: str) -> No
     assert [tag for tag, _ in tags].count("script") == 1
     assert not {tag for tag, _ in tags} & {"img", "iframe", "object", "embed", "form", "base", "audio", "video"}
     for tag, attributes in tags:
-        assert not [key for key in attributes if key.startswith("on") or key in ("style", "src", "srcset", "action")], tag
+        assert not [key for key in attributes if key.startswith("on") or key in ("style", "src", "srcset", "action")], (
+            tag
+        )
         href = attributes.get("href")
         assert href is None or href == "data:," or href.startswith("#gate-")
     policy = next(a["content"] for tag, a in tags if tag == "meta" and a.get("http-equiv"))
@@ -217,8 +231,17 @@ def test_colours_have_the_contrast_that_wcag_asks_for() -> None:
     assert len(blocks) == 3
     for block in blocks:
         colour = dict(re.findall(r"--([\w-]+): (#\w+)", block))
-        pairs = [("ink", "page"), ("ink", "card"), ("soft", "page"), ("soft", "card"), ("soft", "faint"), ("mark-ink", "mark")]
-        pairs += [(tone, ground) for tone in ("pass", "fail", "inconclusive", "error") for ground in ("card", f"{tone}-bg")]
+        pairs = [
+            ("ink", "page"),
+            ("ink", "card"),
+            ("soft", "page"),
+            ("soft", "card"),
+            ("soft", "faint"),
+            ("mark-ink", "mark"),
+        ]
+        pairs += [
+            (tone, ground) for tone in ("pass", "fail", "inconclusive", "error") for ground in ("card", f"{tone}-bg")
+        ]
         for text, ground in pairs:
             assert contrast(colour[text], colour[ground]) >= 4.5, (text, ground)
 
@@ -258,7 +281,8 @@ def test_a_marker_can_not_be_closed_or_forged_by_a_name() -> None:
 def test_model_output_in_a_comment_stays_text() -> None:
     page = as_html(render(HOSTILE_CARD, "markdown"))
     tags = {tag for tag, _ in Balance(page).tags}
-    assert tags <= set("h3 p blockquote table thead tbody tr th td strong code br sub ul li details summary pre em i".split())
+    ours = "h3 p blockquote table thead tbody tr th td strong code br sub ul li details summary pre em i"
+    assert tags <= {*ours.split(" ")}
     prose = re.sub(r"<(code|pre)>.*?</\1>", "", page, flags=re.DOTALL)
     assert not re.search(r"@\w|#\d|https?://|(?<!&)\bwww\.", re.sub(r"&\w+;|&#\d+;", "", prose))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proveout.reports.figures import Scale, percent
+from proveout.reports.figures import Scale
 from proveout.reports.text import counted, phrase
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ _SHARE = Scale("share")
 
 def selftest_in_words(selftest: SelfTest) -> str:
     """How often the champion passed, or failed, against itself; and what that means. Ends without a line break."""
-    level = percent(selftest.level)
+    level = Scale("share", relative=True).margin(selftest.level)
     sign, words = ("✓", "Holds") if selftest.holds else ("✗", "Does not hold")
     meaning = (
         f"neither rate is shown to be above the {level} that Proveout promises on this data."
