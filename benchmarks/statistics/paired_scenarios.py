@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from statistics import NormalDist
@@ -11,7 +10,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from proveout.statistics.paired_counts import PairedCounts
+
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 _NODES = np.array([NormalDist().inv_cdf((k + 0.5) / 4000) for k in range(4000)])
 
@@ -62,10 +64,7 @@ class Answers:
     @cached_property
     def _levels(self) -> tuple[float, float]:
         spread = math.sqrt(
-            self.difficulty**2
-            + self.taste**2
-            + self.wording**2
-            + (0 if self.levels == 1 else self.repeat_noise**2)
+            self.difficulty**2 + self.taste**2 + self.wording**2 + (0 if self.levels == 1 else self.repeat_noise**2)
         )
         return _level(self.accuracy, spread, self.levels), _level(self.accuracy + self.difference, spread, self.levels)
 
@@ -92,8 +91,8 @@ def _expit(logit: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Costs:
-    """Costs per cluster, log-normal with a share of expensive ones in common; the challenger costs `ratio` times as much
-    on average, times a factor of its own (`sd` of its logarithm)."""
+    """Costs per cluster, log-normal; the variants share what makes a cluster expensive (`shared_sd` of its logarithm)
+    and each varies on its own (`sd`). The champion costs 1 on average, the challenger `ratio`."""
 
     ratio: float = 1.0
     shared_sd: float = 1.0
@@ -127,4 +126,44 @@ class RareLosses:
         return champion, np.where(random.random(clusters) < self.share, 0.0, challenger)
 
 
-Draw = Callable[[np.random.Generator, int], tuple[Floats, Floats]]
+def binary_region(examples: int, margin: float, level: float, most_wins: float = 1.0) -> tuple[Counts, Counts]:
+    """The outcomes of single yes-or-no answers that pass: for each number of wins the most losses; -1 where none."""
+    won = np.arange(int(most_wins * examples) + 1)
+    lost = np.full(won.shape, -1)
+    most = -1
+    for wins in won.tolist():
+        while most < examples - wins and PairedCounts(wins, most + 1, examples).p_value(-margin) <= level:
+            most += 1
+        lost[wins] = min(most, examples - wins)
+    return won, lost
+
+
+def human_and_judge(
+    random: np.random.Generator,
+    *,
+    people: int,
+    judged: int,
+    accuracy: float,
+    flatters: tuple[float, float],
+    loss: float = 0.0,
+    size: int = 1,
+    sensitivity: float = 0.95,
+) -> tuple[Floats, Floats, Floats]:
+    """Differences by cluster: people's and the judge's on the same clusters, and the judge's on others.
+
+    Champion and challenger are right on shares `accuracy` and `accuracy - loss` of the answers, depending on the
+    cluster; the judge finds `flatters` of their wrong answers right. Clusters have 1 to `size` examples.
+    """
+    clusters = people + judged
+    sizes = random.integers(1, size + 1, clusters)
+    home = np.repeat(np.arange(clusters), sizes)
+    common = 1.2 * random.standard_normal(clusters)[home]
+    truth, verdict = [], []
+    for mean, false_positive in zip((accuracy, accuracy - loss), flatters, strict=True):
+        logits = _level(mean, math.hypot(1.2, 0.6), 1) + common + 0.6 * random.standard_normal(clusters)[home]
+        right = random.random(len(home)) < _expit(logits)
+        found = random.random(len(home)) < np.where(right, sensitivity, false_positive)
+        truth.append(np.bincount(home, right, clusters) / sizes)
+        verdict.append(np.bincount(home, found, clusters) / sizes)
+    real, seen = truth[1] - truth[0], verdict[1] - verdict[0]
+    return real[:people], seen[:people], seen[people:]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     )
     from proveout.statistics.intervals import mean_interval, proportion_interval
     from proveout.statistics.multiplicity import holm, online_level
-    from proveout.statistics.paired import cluster_means, paired_test
+    from proveout.statistics.paired import paired_test
     from proveout.statistics.power import (
         clusters_needed,
         fewest_clusters,
@@ -48,7 +48,7 @@ _HOMES = {
     ),
     "intervals": ("mean_interval", "proportion_interval"),
     "multiplicity": ("holm", "online_level"),
-    "paired": ("cluster_means", "paired_test"),
+    "paired": ("paired_test",),
     "power": (
         "clusters_needed",
         "fewest_clusters",
@@ -68,7 +68,6 @@ __all__ = [
     "Estimate",
     "JudgeAccuracy",
     "PairedTest",
-    "cluster_means",
     "clusters_needed",
     "cohen_kappa",
     "fewest_clusters",

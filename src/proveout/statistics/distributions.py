@@ -132,8 +132,8 @@ def binomial_pmf(successes: ArrayLike, trials: ArrayLike, probability: ArrayLike
     sure = (p <= 0) | (p >= 1)
     inside, x = np.where(possible, k, 0.0), np.where(sure, 0.5, p)
     logs = _log_beta_density(x, 1 - x, inside + 1, n - inside + 1) - np.log((n + 1) * x * (1 - x))
-    chances = np.where(sure, np.where(p <= 0, k == 0, k == n), np.exp(logs))
-    return np.where(possible, chances, 0.0)
+    certain = np.where(p <= 0, k, n - k) == 0
+    return np.where(possible, np.where(sure, certain.astype(np.float64), np.exp(logs)), 0.0)
 
 
 def _stirling_error(z: Floats) -> Floats:
@@ -263,5 +263,6 @@ def _solved_logit(p: Floats, q: Floats, a: Floats, b: Floats) -> Floats:
         if not going.any():
             break
         open_points, logit = open_points[going], newer[going]
-        a, b, target, lower_tail, low, high = (each[going] for each in (a, b, target, lower_tail, low, high))
+        a, b, target = a[going], b[going], target[going]
+        lower_tail, low, high = lower_tail[going], low[going], high[going]
     return result

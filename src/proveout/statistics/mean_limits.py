@@ -68,7 +68,7 @@ class StudentMean:
 
     def p_value(self, theta: float) -> float:
         if self.error <= _SAME * max(1.0, abs(self.mean)):
-            return 0.0 if self.mean > theta + _SAME else 1.0
+            return 0.5 ** len(self.values) if self.mean > theta + _SAME else 1.0
         t = (self.mean - theta) / self.error
         return float(student_sf(min(t, _corrected(t, self.skew)), len(self.values) - 1))
 
@@ -123,14 +123,17 @@ class SignFlips:
 
 
 def _subset_means(values: Floats, seed: int) -> Floats:
-    size = len(values)
-    if size <= EXACT_FLIPS:
-        subsets = (np.arange(1, 1 << size)[:, None] >> np.arange(size)) % 2 == 1
-    else:
-        subsets = np.random.default_rng(seed).random((RANDOM_FLIPS, size)) < 0.5
-        subsets = subsets[subsets.any(axis=1)]
-    members = subsets.astype(np.float64)
+    members = _subsets(len(values), seed).astype(np.float64)
     return (members @ values) / members.sum(axis=1)
+
+
+@lru_cache(maxsize=8)
+def _subsets(size: int, seed: int) -> NDArray[np.bool_]:
+    """Subsets but the empty one, one a row: all of them, or random ones."""
+    if size <= EXACT_FLIPS:
+        return (np.arange(1, 1 << size)[:, None] >> np.arange(size)) % 2 == 1
+    subsets = np.random.default_rng(seed).random((RANDOM_FLIPS, size)) < 0.5
+    return subsets[subsets.any(axis=1)]
 
 
 @dataclass(frozen=True)
@@ -167,10 +170,10 @@ class RareLosses:
         return level_at(theta, levels, self.lower_at(criticals, _ceilings_of(self.losses, len(self.values))))
 
     def lower(self, alpha: float) -> float:
-        ceiling = _ceilings(np.array([alpha]), self.losses, len(self.values))
-        return float(self.lower_at(np.array([student_critical(alpha, len(self.values) - 1)]), ceiling)[0])
+        size = len(self.values)
+        return float(self.lower_at(student_critical(alpha, size - 1), loss_ceiling(self.losses, size, alpha)))
 
-    def lower_at(self, criticals: Floats, ceilings: Floats | None = None) -> Floats:
+    def lower_at(self, criticals: float | Floats, ceilings: float | Floats | None = None) -> Floats:
         """Lower limits for critical values of t and upper limits of the loss rate, by default those of `levels_of`."""
         if ceilings is None:
             ceilings = _ceilings_of(self.losses, len(self.values))
@@ -192,12 +195,13 @@ def level_at(theta: float, levels: Floats, lowers: Floats) -> float:
 
 @lru_cache(maxsize=256)
 def _ceilings_of(losses: int, size: int) -> Floats:
-    return _ceilings(_LEVELS, losses, size)
+    return 1 - beta_quantile(_LEVELS, size - losses, losses + 1) if losses < size else np.ones_like(_LEVELS)
 
 
-def _ceilings(alphas: Floats, losses: int, size: int) -> Floats:
-    """Clopper and Pearson's upper limits of the loss rate."""
-    return 1 - beta_quantile(alphas, size - losses, losses + 1) if losses < size else np.ones_like(alphas)
+@lru_cache(maxsize=4096)
+def loss_ceiling(losses: int, size: int, alpha: float) -> float:
+    """Clopper and Pearson's (1934) exact upper limit of a rate, from `losses` in `size`."""
+    return 1 - float(beta_quantile(alpha, size - losses, losses + 1)) if losses < size else 1.0
 
 
 def usual_value(values: Floats) -> float | None:

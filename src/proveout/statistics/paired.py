@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -170,38 +169,3 @@ class Gains:
             return 1.0
         student = self._student.p_value(0.0)
         return max(student, self.flips_of_differing.p_value(0.0)) if self.flips_of_differing else student
-
-
-def cluster_means(
-    values: ArrayLike, examples: Sequence[Hashable], clusters: Sequence[Hashable]
-) -> tuple[tuple[Hashable, ...], Floats]:
-    """Average repeats per example, then examples per cluster, so that neither many repeats nor a large cluster counts
-    more.
-
-    Args:
-        values: one score per call, shape (N,).
-        examples: the example of each call.
-        clusters: the cluster of each call; all calls of one example must name the same.
-
-    Returns:
-        The clusters in the order in which they first appear, and their means, shape (K,).
-
-    Raises:
-        ValueError: lengths differ, a value is NaN or infinite, or an example is in two clusters.
-    """
-    scores = finite_values(values, "values")
-    if not len(scores) == len(examples) == len(clusters):
-        raise ValueError(
-            f"{len(scores)} values, {len(examples)} examples and {len(clusters)} clusters; give one of each per call"
-        )
-    repeats: dict[Hashable, list[float]] = {}
-    home: dict[Hashable, Hashable] = {}
-    for score, example, cluster in zip(scores.tolist(), examples, clusters, strict=True):
-        if home.setdefault(example, cluster) != cluster:
-            raise ValueError(f"example {example!r} is in two clusters, {home[example]!r} and {cluster!r}")
-        repeats.setdefault(example, []).append(score)
-    members: dict[Hashable, list[float]] = {}
-    for example, found in repeats.items():
-        members.setdefault(home[example], []).append(math.fsum(found) / len(found))
-    means = [math.fsum(found) / len(found) for found in members.values()]
-    return tuple(members), np.array(means)

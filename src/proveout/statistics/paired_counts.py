@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proveout.statistics.distributions import Floats, beta_quantile, binomial_cdf, binomial_pmf, binomial_sf
+from proveout.statistics.mean_limits import loss_ceiling
 
 Counts = NDArray[np.int64]
 
@@ -64,29 +65,24 @@ def _mcnemar(wins: int, losses: int) -> float:
     return float(binomial_sf(wins, wins + losses, 0.5)) if wins + losses else 1.0
 
 
-def _win_floors(wins: Counts, examples: int, alpha: float) -> Floats:
-    """Jeffreys' lower limit of the win rate: the beta quantile with half a win and half a miss added; 0 without a
-    win."""
-    limits = beta_quantile(alpha, wins + 0.5, examples - wins + 0.5)
-    return np.where(wins > 0, np.minimum(limits, wins / examples), 0.0)
-
-
-def _loss_ceilings(losses: Counts, examples: int, alpha: float) -> Floats:
-    """Clopper and Pearson's exact upper limit of the loss rate."""
-    rest = np.maximum(examples - losses, 1)
-    return np.where(losses < examples, 1 - beta_quantile(alpha, rest, losses + 1), 1.0)
-
-
-def _combined(wins: Counts, losses: Counts, floors: Floats, ceilings: Floats, examples: int) -> Floats:
+def _limit(wins: int, losses: int, examples: int, alpha: float) -> float:
     """The lower limit of the difference of two rates of one multinomial, recovered from a limit for each (MOVER: Zou
     & Donner 2008; Tang, Li & Tang 2010). Where nothing was won it is Clopper and Pearson's for the losses.
     """
     win_rate, loss_rate = wins / examples, losses / examples
-    below, above = win_rate - floors, ceilings - loss_rate
-    win_odds = wins / np.maximum(examples - wins, 1)
-    loss_odds = losses / np.maximum(examples - losses, 1)
-    squares = below**2 + above**2 + 2 * np.sqrt(win_odds * loss_odds) * below * above
-    return win_rate - loss_rate - np.sqrt(squares)
+    below = win_rate - _win_floor(wins, examples, alpha)
+    above = loss_ceiling(losses, examples, alpha) - loss_rate
+    win_odds, loss_odds = wins / max(examples - wins, 1), losses / max(examples - losses, 1)
+    squares = below**2 + above**2 + 2 * math.sqrt(win_odds * loss_odds) * below * above
+    return win_rate - loss_rate - math.sqrt(squares)
+
+
+@lru_cache(maxsize=4096)
+def _win_floor(wins: int, examples: int, alpha: float) -> float:
+    """Jeffreys' lower limit of the win rate: the beta quantile with half a win and half a miss added; 0 without a
+    win."""
+    limit = float(beta_quantile(alpha, wins + 0.5, examples - wins + 0.5))
+    return min(limit, wins / examples) if wins else 0.0
 
 
 @lru_cache(maxsize=65_536)
@@ -153,9 +149,3 @@ def _score(wins: Counts, losses: Counts, examples: int, theta: float) -> Floats:
     win_rate = np.maximum((linear + root) / (4 * examples), max(theta, 0.0))
     variance = 2 * win_rate - theta - theta**2
     return (wins - losses - examples * theta) / np.sqrt(np.maximum(examples * variance, 1e-12))
-
-
-def _limit(wins: int, losses: int, examples: int, alpha: float) -> float:
-    won, lost = np.array(wins), np.array(losses)
-    floor, ceiling = _win_floors(won, examples, alpha), _loss_ceilings(lost, examples, alpha)
-    return float(_combined(won, lost, floor, ceiling, examples))

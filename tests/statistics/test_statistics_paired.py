@@ -1,0 +1,276 @@
+"""The paired test agrees with the field's libraries where they compute the same, and with itself everywhere."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proveout.statistics import Estimate, paired_test
+from proveout.statistics.mean_limits import SignFlips, StudentMean
+from proveout.statistics.paired_counts import NUISANCE_ERROR, PairedCounts, region_chances
+
+scipy_stats = pytest.importorskip("scipy.stats")
+
+
+def pairs(wins: int, losses: int, examples: int):
+    """Single yes-or-no scores of both variants with these counts."""
+    champion, challenger = np.zeros(examples), np.zeros(examples)
+    challenger[:wins] = 1
+    champion[wins : wins + losses] = 1
+    return champion, challenger
+
+
+def symmetric(size: int, centre: float, seed: int = 0):
+    """Values without any skewness, so that the plain t test applies."""
+    half = np.random.default_rng(seed).normal(0, 0.3, size // 2)
+    return centre + np.concatenate([half, -half])
+
+
+# ------------------------------------------------------------------ Student's t
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.02, 0.1])
+def test_symmetric_differences_get_the_p_value_of_scipy_and_statsmodels(margin):
+    weightstats = pytest.importorskip("statsmodels.stats.weightstats")
+    champion = np.random.default_rng(1).normal(5, 1, 100)
+    challenger = champion + symmetric(100, 0.03)
+    test = paired_test(champion, challenger, margin=margin)
+    ours = (test.p_value, test.p_worse)
+    better = scipy_stats.ttest_rel(challenger + margin, champion, alternative="greater").pvalue
+    worse = scipy_stats.ttest_rel(challenger + margin, champion, alternative="less").pvalue
+    assert ours == pytest.approx((better, worse), rel=1e-9)
+    if margin:
+        _, (_, equivalent, _), _ = weightstats.ttost_paired(challenger, champion, -margin, margin)
+        assert test.p_value == pytest.approx(equivalent, rel=1e-9)
+
+
+def test_symmetric_differences_get_scipys_interval():
+    champion = np.random.default_rng(1).normal(5, 1, 100)
+    challenger = champion + symmetric(100, 0.03)
+    expected = scipy_stats.ttest_rel(challenger, champion).confidence_interval(0.95)
+    found = paired_test(champion, challenger).difference
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6), st.integers(41, 200), st.floats(0, 0.2))
+def test_the_correction_for_skewness_only_ever_makes_a_pass_harder(seed, size, margin):
+    random = np.random.default_rng(seed)
+    champion, challenger = random.exponential(1, size), random.exponential(1, size)
+    naive = scipy_stats.ttest_rel(challenger + margin, champion, alternative="greater").pvalue
+    assert paired_test(champion, challenger, margin=margin).p_value >= naive - 1e-9
+
+
+# ------------------------------------------------------------------ sign flips
+
+
+@pytest.mark.parametrize("size", [2, 5, 9, 13])
+def test_sign_flips_are_those_of_scipys_exact_permutation_test(size):
+    values = np.random.default_rng(size).normal(0.3, 1, size)
+    expected = scipy_stats.permutation_test(
+        (values,), np.mean, permutation_type="samples", alternative="greater", n_resamples=np.inf
+    ).pvalue
+    assert SignFlips.of(values, 0).p_value(0.0) == pytest.approx(expected)
+
+
+def test_random_sign_flips_are_close_to_scipys():
+    values = np.random.default_rng(3).normal(0.15, 1, 30)
+    expected = scipy_stats.permutation_test(
+        (values,), np.mean, permutation_type="samples", alternative="greater", n_resamples=40_000, rng=1
+    ).pvalue
+    assert SignFlips.of(values, 0).p_value(0.0) == pytest.approx(expected, abs=0.012)
+
+
+def test_below_40_clusters_the_more_careful_of_t_and_sign_flips_counts():
+    values = np.random.default_rng(4).normal(0.2, 0.5, 12)
+    expected = max(StudentMean(values).p_value(0.0), SignFlips.of(values, 0).p_value(0.0))
+    assert paired_test(np.zeros(12), values).p_value == pytest.approx(expected)
+
+
+def test_the_same_seed_gives_the_same_answer_and_order_does_not_matter():
+    random = np.random.default_rng(5)
+    champion, challenger = random.normal(0, 1, (2, 30))
+    order = random.permutation(30)
+    assert paired_test(champion, challenger, seed=9) == paired_test(champion, challenger, seed=9)
+    shuffled = paired_test(champion[order], challenger[order])
+    assert shuffled.p_value == pytest.approx(paired_test(champion, challenger).p_value)
+
+
+# ------------------------------------------------------------------ single yes-or-no scores
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemars_exact_test_is_scipys_binomial_test(wins, losses):
+    p_value = paired_test(*pairs(wins, losses, 200)).p_value
+    expected = scipy_stats.binomtest(wins, wins + losses, 0.5, alternative="greater").pvalue if wins + losses else 1.0
+    assert p_value == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(12, 3), (3, 12), (40, 20), (7, 7)])
+def test_mcnemars_two_sided_test_is_that_of_statsmodels(wins, losses):
+    mcnemar = pytest.importorskip("statsmodels.stats.contingency_tables").mcnemar
+    test = paired_test(*pairs(wins, losses, 100))
+    expected = mcnemar([[50, wins], [losses, 20]], exact=True).pvalue
+    assert min(1.0, 2 * min(test.p_value, test.p_worse)) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "examples", "margin"),
+    [(150, 180, 3000, 0.02), (900, 940, 5000, 0.02), (300, 310, 10_000, 0.005)],
+)
+def test_with_many_examples_the_exact_test_at_a_margin_comes_near_the_score_test(wins, losses, examples, margin):
+    """Tango's asymptotic score test, from the restricted estimate by numerical maximisation."""
+    rates = np.linspace(1e-6, (1 - margin) / 2, 200_001)
+    logs = wins * np.log(rates) + losses * np.log(rates + margin)
+    logs += (examples - wins - losses) * np.log(1 - 2 * rates - margin + 1e-300)
+    rate = rates[logs.argmax()]
+    error = math.sqrt((2 * rate + margin - margin**2) / examples)
+    asymptotic = scipy_stats.norm.sf(((wins - losses) / examples + margin) / error)
+    assert paired_test(*pairs(wins, losses, examples), margin=margin).p_value == pytest.approx(asymptotic, rel=0.12)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.01, 0.02, 0.05, 0.1])
+@pytest.mark.parametrize("examples", [20, 60, 150])
+def test_single_yes_or_no_scores_pass_falsely_in_at_most_5_percent_at_any_rates(paired_scenarios, examples, margin):
+    """Every outcome's chance, added up over 1,000 true rates of winning: exact, no simulation."""
+    won, lost = paired_scenarios.binary_region(examples, margin, 0.05, 0.5 if examples > 100 else 1.0)
+    rates = np.linspace(0, min((1 - margin) / 2, 0.3 if examples > 100 else 1.0), 1000)[:, None]
+    assert region_chances(won, lost, examples, rates, rates + margin).max() <= 0.05
+
+
+def test_losses_too_rare_to_be_met_do_not_pass():
+    """99 % right, 100 examples, none differs: a challenger that loses 2 % shows no loss in 13 % of samples."""
+    assert paired_test(*pairs(0, 0, 100), margin=0.02).p_value == pytest.approx(0.98**100, abs=2 * NUISANCE_ERROR)
+    assert paired_test(*pairs(0, 0, 148), margin=0.02).p_value > 0.05
+    assert paired_test(*pairs(0, 0, 150), margin=0.02).p_value < 0.05
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(0, 30), st.integers(0, 30), st.sampled_from([0.0, 0.01, 0.05]))
+def test_one_more_win_never_raises_the_p_value_and_one_more_loss_never_lowers_it(wins, losses, margin):
+    p_value = PairedCounts(wins, losses, 120).p_value(-margin)
+    assert PairedCounts(wins + 1, losses, 120).p_value(-margin) <= p_value + 1e-9
+    assert PairedCounts(wins, losses + 1, 120).p_value(-margin) >= p_value - 1e-9
+
+
+# ------------------------------------------------------------------ coherence
+
+scores_of_any_kind = st.one_of(
+    st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=60),
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=60).map(
+        lambda rows: [(a / 4, b / 4) for a, b in rows]
+    ),
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=60),
+    st.lists(st.tuples(st.floats(-50, 900), st.floats(-50, 900)), min_size=2, max_size=50),
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(scores_of_any_kind, st.sampled_from([0.0, 0.02, 0.1]))
+def test_the_interval_excludes_the_margin_exactly_where_the_test_does(rows, margin):
+    champion, challenger = np.array(rows, float).T
+    test = paired_test(champion, challenger, margin=margin)
+    found = test.difference
+    if test.p_value <= 0.025:
+        assert found.low >= -margin
+    else:
+        assert found.low <= -margin
+    if test.p_worse <= 0.025:
+        assert found.high <= -margin
+    else:
+        assert found.high >= -margin
+    assert found.low - 1e-9 <= found.value <= found.high + 1e-9
+    assert 0 <= test.p_value <= 1
+    assert 0 <= test.p_worse <= 1
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(scores_of_any_kind, st.sampled_from([0.0, 0.02, 0.1]))
+def test_lower_is_better_mirrors_everything_but_the_difference(rows, margin):
+    champion, challenger = np.array(rows, float).T
+    test = paired_test(champion, challenger, margin=margin, higher_is_better=False)
+    mirrored = paired_test(challenger, champion, margin=margin)
+    assert test.p_value == pytest.approx(mirrored.p_value, rel=1e-9)
+    assert test.p_worse == pytest.approx(mirrored.p_worse, rel=1e-9)
+    assert test.difference.value == pytest.approx(-mirrored.difference.value)
+    assert test.difference.low == pytest.approx(-mirrored.difference.high)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(scores_of_any_kind)
+def test_a_wider_margin_is_never_harder_to_hold(rows):
+    champion, challenger = np.array(rows, float).T
+    p_values = [paired_test(champion, challenger, margin=margin).p_value for margin in (0.0, 0.01, 0.05, 0.3)]
+    assert all(later <= earlier + 1e-6 for earlier, later in zip(p_values, p_values[1:], strict=False))
+
+
+def test_never_both_better_and_worse():
+    random = np.random.default_rng(6)
+    for size in (2, 6, 25, 80):
+        test = paired_test(random.random(size), random.random(size))
+        assert test.p_value + test.p_worse >= 1 - 1e-9
+
+
+# ------------------------------------------------------------------ the edges
+
+
+@pytest.mark.parametrize("size", [2, 12, 30, 500])
+def test_variants_that_score_the_same_are_neither_better_nor_worse(size):
+    scores = np.linspace(0.1, 0.9, size)
+    test = paired_test(scores, scores)
+    assert (test.p_value, test.p_worse, test.difference.value) == (1.0, 1.0, 0.0)
+    assert test.difference.low < 0 < test.difference.high
+
+
+def test_the_same_gain_everywhere_is_as_sure_as_its_signs():
+    for size in (2, 10, 60):
+        scores = np.linspace(0.1, 0.8, size)
+        assert paired_test(scores, scores + 0.1).p_value == pytest.approx(0.5**size, rel=1e-6)
+
+
+def test_a_loss_of_exactly_the_margin_everywhere_does_not_pass():
+    for size in (2, 10, 60):
+        scores = np.linspace(0.1, 0.9, size)
+        assert paired_test(scores, scores - 0.05, margin=0.05).p_value > 0.05
+
+
+def test_two_clusters_can_never_pass():
+    assert paired_test([0.0, 0.1], [1.0, 0.9]).p_value >= 0.25
+    assert paired_test([0.0, 0.0], [1.0, 1.0]).p_value == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("scores", "value"), [([], math.nan), ([0.25], 0.5)])
+def test_fewer_than_two_clusters_give_no_test(scores, value):
+    test = paired_test(scores, np.array(scores) + 0.5)
+    assert test.difference.value == pytest.approx(value, nan_ok=True)
+    assert all(map(math.isnan, (test.p_value, test.p_worse, test.sd, test.difference.low, test.difference.high)))
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_what_was_not_measured_is_refused_and_named(wrong):
+    with pytest.raises(ValueError, match=r"challenger\[1\] is (nan|inf|-inf)"):
+        paired_test([0.0, 1.0, 0.0], [0.0, wrong, 1.0])
+
+
+def test_other_wrong_input_is_refused():
+    with pytest.raises(ValueError, match="3 clusters and challenger 2"):
+        paired_test([0, 1, 0], [0, 1])
+    with pytest.raises(ValueError, match="shape"):
+        paired_test([[0, 1]], [[0, 1]])
+    for margin in (-0.1, math.nan, math.inf):
+        with pytest.raises(ValueError, match="margin"):
+            paired_test([0, 1], [0, 1], margin=margin)
+
+
+def test_noise_of_floating_point_is_no_difference():
+    champion = np.array([0.1 + 0.2, 0.3, 0.7] * 20)
+    challenger = np.array([0.3, 0.1 + 0.2, 0.7] * 20)
+    assert paired_test(champion, challenger).p_value == 1.0
+
+
+def test_the_estimate_counts_clusters():
+    assert paired_test([0.5, 0.25, 0.5], [0.5, 0.5, 0.75]).difference.n == 3
+    assert isinstance(paired_test([0, 1], [1, 1]).difference, Estimate)
