@@ -1,4 +1,4 @@
-"""The floor: the least that Python code on asyncio protocols and httptools can do. No limits, no errors, no time-outs."""
+"""The floor: the least that Python on asyncio protocols and httptools can do. No limits, no errors, no time-outs."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.wire.bare import BareClient, BareServer
 from benchmarks.wire.servers import Measured
+
 from proveout import wire
 
 REQUESTS, WORKERS, STREAMS, ROUNDS = 4000, 16, 64, 5
@@ -122,7 +123,9 @@ async def main() -> None:
         expected = await ways["bare"][0]("/")
         for _ in range(ROUNDS):
             for name, (send, stream) in ways.items():
-                small[name].append(await spent(send, "/", REQUESTS if name in ("wire", "bare") else 400, WORKERS, expected))
+                small[name].append(
+                    await spent(send, "/", REQUESTS if name in ("wire", "bare") else 400, WORKERS, expected)
+                )
                 cost = await spent(stream, "/stream", STREAMS, STREAMS, BareServer.events)
                 chunks[name].append(cost * 1000 / BareServer.events)
             small["http.client"].append(await asyncio.to_thread(with_http_client, server.port))

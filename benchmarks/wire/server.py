@@ -10,6 +10,7 @@ import asyncio
 from benchmarks.wire.bare import BareServer
 from benchmarks.wire.client import CHUNKS_LIMIT_MS, REQUEST_LIMIT_MS, ROUNDS, STREAMS, WORKERS, Send, show, through_bare
 from benchmarks.wire.servers import Measured
+
 from proveout import wire
 
 REQUESTS = 4000

@@ -47,9 +47,11 @@ async def test_each_flushed_piece_is_handed_over_as_it_comes() -> None:
     packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
     pieces = [packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH) for text in (b"data: 1\n\n", b"data: 2\n\n")]
     seen: list[tuple[float, bytes]] = []
-    async with answering(http("200 OK", "content-encoding: gzip"), *pieces, packer.flush(), pause_s=0.05) as url:
-        async with Client() as client:
-            await client.send("GET", url, on_data=lambda at, piece: seen.append((at, piece)))
+    async with (
+        answering(http("200 OK", "content-encoding: gzip"), *pieces, packer.flush(), pause_s=0.05) as url,
+        Client() as client,
+    ):
+        await client.send("GET", url, on_data=lambda at, piece: seen.append((at, piece)))
     assert [piece for _, piece in seen] == [b"data: 1\n\n", b"data: 2\n\n"]
     assert seen[1][0] - seen[0][0] >= 0.04
 

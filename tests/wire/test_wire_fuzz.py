@@ -114,9 +114,13 @@ def test_any_split_of_a_response_is_that_response(
 
 
 SCRAPS = st.sampled_from(
-    [b"HTTP/1.1 200 OK\r\n", b"\r\n", b"\n", b"content-length: 3\r\n", b"transfer-encoding: chunked\r\n", b"abc", b"3\r\nabc\r\n", b"0\r\n\r\n",
-     b"content-encoding: gzip\r\n", b"HTTP/1.1 100 C\r\n\r\n", b"HTTP/1.1 204 N\r\n\r\n", b"connection: close\r\n", b": ", b"\0", b"x: y\r\n", b"f" * 17,
-     b"HTTP/1.1 101 S\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", b"keep-alive: timeout=\r\n", b"keep-alive: timeout=99999999999\r\n"]
+    [
+        b"HTTP/1.1 200 OK\r\n", b"\r\n", b"\n", b"content-length: 3\r\n", b"transfer-encoding: chunked\r\n", b"abc",
+        b"3\r\nabc\r\n", b"0\r\n\r\n", b"content-encoding: gzip\r\n", b"connection: close\r\n", b": ", b"\0",
+        b"x: y\r\n", b"HTTP/1.1 100 C\r\n\r\n", b"HTTP/1.1 204 N\r\n\r\n",
+        b"HTTP/1.1 101 S\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+        b"keep-alive: timeout=\r\n", b"keep-alive: timeout=99999999999\r\n", b"f" * 17,
+    ]
 )  # fmt: skip
 
 
@@ -166,7 +170,7 @@ async def converse(pieces: list[bytes], *, later: bool = False) -> tuple[list[tu
     transport, connection = await loop.create_connection(lambda: ServerConnection(server, loop), sock=ours)
     for piece in pieces:
         connection.data_received(piece)
-    while server.tasks or connection._waiting:
+    while server.tasks or connection._waiting:  # noqa: ASYNC110 (turns of the loop, not time, are waited for)
         await asyncio.sleep(0)
     await asyncio.sleep(0)
     transport.close()
@@ -215,9 +219,14 @@ def test_any_split_of_requests_is_those_requests(
 
 
 REQUEST_SCRAPS = st.sampled_from(
-    [b"GET / HTTP/1.1\r\n", b"POST /x?y HTTP/1.1\r\n", b"host: a\r\n", b"\r\n", b"\n", b"content-length: 3\r\n", b"transfer-encoding: chunked\r\n", b"abc",
-     b"3\r\nabc\r\n", b"0\r\n\r\n", b"expect: 100-continue\r\n", b"connection: upgrade\r\nupgrade: h2c\r\n", b"connection: close\r\n", b": ", b"\0", b"x: y\r\n",
-     b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"HEAD / HTTP/1.0\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n"]
+    [
+        b"GET / HTTP/1.1\r\n", b"POST /x?y HTTP/1.1\r\n", b"host: a\r\n", b"\r\n", b"\n",
+        b"content-length: 3\r\n", b": ", b"\0",
+        b"transfer-encoding: chunked\r\n", b"abc", b"3\r\nabc\r\n", b"0\r\n\r\n",
+        b"expect: 100-continue\r\n", b"x: y\r\n",
+        b"connection: upgrade\r\nupgrade: h2c\r\n", b"connection: close\r\n", b"GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"HEAD / HTTP/1.0\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n",
+    ]
 )  # fmt: skip
 
 
@@ -225,10 +234,7 @@ REQUEST_SCRAPS = st.sampled_from(
 @given(st.lists(REQUEST_SCRAPS | st.binary(max_size=8), max_size=14).map(b"".join), CUTS)
 def test_random_bytes_are_requests_or_a_refusal_however_cut(run: Any, data: bytes, places: list[int]) -> None:
     seen, answer = run(converse(cut(data, places)))
-    assert (seen, answer.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")) == (
-        (whole := run(converse([data])))[0],
-        whole[1].replace(b"HTTP/1.1 100 Continue\r\n\r\n", b""),
-    )
+    assert (seen, answer) == run(converse([data]))
     statuses = re.findall(rb"HTTP/1\.1 (\d{3}) ", answer)
     assert statuses.count(b"200") == len(seen)
     assert sum(status[:1] in (b"4", b"5") for status in statuses) <= 1

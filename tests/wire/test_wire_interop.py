@@ -22,7 +22,8 @@ from proveout.testing.servers import free_port, wait_until
 from proveout.wire import Client, Responder, ServerRequest, encode_event
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-needs_nginx = pytest.mark.skipif(shutil.which("nginx", path="/usr/sbin:/usr/bin") is None, reason="needs nginx")
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin") or ""
+needs_nginx = pytest.mark.skipif(not NGINX, reason="needs nginx")
 BODY = bytes(range(256)) * 4000
 
 
@@ -151,7 +152,9 @@ http {{
   server {{
     listen 127.0.0.1:{port};
     location /file {{ alias {folder}/file.txt; }}
-    location / {{ proxy_pass http://ours; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }}
+    location / {{ 
+      proxy_pass http://ours; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
+    }}
   }}
 }}
 """
@@ -163,9 +166,8 @@ async def nginx(folder: Path, upstream: int) -> AsyncIterator[str]:
     user = "user root;" if os.geteuid() == 0 else ""  # Its workers would be another's, who may not read the folder.
     (folder / "nginx.conf").write_text(CONFIGURATION.format(user=user, folder=folder, port=port, upstream=upstream))
     process = await asyncio.create_subprocess_exec(
-        shutil.which("nginx", path="/usr/sbin:/usr/bin") or "nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"),
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), stderr=subprocess.DEVNULL
+    )
     try:
         await asyncio.to_thread(wait_until, (folder / "pid").exists, "nginx to start", timeout_s=10)
         yield f"http://127.0.0.1:{port}"

@@ -38,7 +38,7 @@ async def test_connecting_takes_no_longer_than_its_limit() -> None:
         for filler in fillers:
             filler.close()
     assert phase == "connect"
-    assert 0.2 <= took < 2
+    assert 0.19 <= took < 2  # Loops count in milliseconds.
 
 
 async def test_a_tls_handshake_counts_as_connecting() -> None:
@@ -48,14 +48,14 @@ async def test_a_tls_handshake_counts_as_connecting() -> None:
     async with listening(mute) as url:
         phase, took = await limited(url.replace("http", "https", 1), Timeouts(connect=0.2))
     assert phase == "connect"
-    assert 0.2 <= took < 2
+    assert 0.19 <= took < 2  # Loops count in milliseconds.
 
 
 async def test_the_first_byte_must_come_in_its_time() -> None:
     async with FaultServer([Answer(hang=True)]) as server:
         phase, took = await limited(server.url, Timeouts(first_byte=0.2))
     assert phase == "first_byte"
-    assert 0.2 <= took < 2
+    assert 0.19 <= took < 2  # Loops count in milliseconds.
 
 
 async def test_an_interim_response_is_no_first_byte() -> None:
@@ -93,7 +93,7 @@ async def test_a_pause_within_the_body_is_limited_and_steady_drops_are_not() -> 
     async with answering(head, *[b"x"] * 8, pause_s=0.6) as url:
         phase, took = await limited(url, Timeouts(idle=0.2))
     assert phase == "idle"
-    assert 0.2 <= took < 2
+    assert 0.19 <= took < 2  # Loops count in milliseconds.
 
 
 async def test_the_whole_exchange_is_limited_however_steady_the_drops() -> None:
@@ -188,9 +188,11 @@ async def test_a_head_in_one_read_is_limited_too() -> None:
 
 async def test_a_long_body_of_small_chunks_is_no_large_head() -> None:
     chunks = b"1\r\nx\r\n" * 5000 + b"0\r\n\r\n"
-    async with answering(http("200 OK", "transfer-encoding: chunked", body=chunks)) as url:
-        async with Client(max_header_bytes=4096) as client:
-            assert (await client.send("GET", url)).body == b"x" * 5000
+    async with (
+        answering(http("200 OK", "transfer-encoding: chunked", body=chunks)) as url,
+        Client(max_header_bytes=4096) as client,
+    ):
+        assert (await client.send("GET", url)).body == b"x" * 5000
 
 
 @pytest.mark.parametrize(
@@ -207,5 +209,4 @@ async def test_a_long_body_of_small_chunks_is_no_large_head() -> None:
 def test_an_event_without_end_is_refused(stream: bytes, size: int) -> None:
     decoder = SseDecoder(max_event_bytes=1000)
     with pytest.raises(TooLarge):
-        for i in range(0, len(stream), size):
-            decoder.feed(stream[i : i + size])
+        list(map(decoder.feed, (stream[i : i + size] for i in range(0, len(stream), size))))

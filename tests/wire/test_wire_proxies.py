@@ -73,12 +73,15 @@ async def test_https_goes_through_a_tunnel_and_is_verified_end_to_end(
     theirs, ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("localhost").configure_cert(theirs)
     authority.configure_trust(ours)
-    async with FaultServer(otherwise=Answer(body=b"ok"), ssl_context=theirs) as server:
-        async with proxy_for(variable, monkeypatch, "me:p%40ss@") as proxy, Client(ssl_context=ours) as client:
-            url = f"https://localhost:{server.port}/secret"
-            answers = [await client.send("POST", url, body=b"x" * 400_000) for _ in range(2)]
-            with pytest.raises(TlsFailed, match="certificate was refused"):
-                await client.send("GET", f"https://127.0.0.1:{server.port}/")
+    async with (
+        FaultServer(otherwise=Answer(body=b"ok"), ssl_context=theirs) as server,
+        proxy_for(variable, monkeypatch, "me:p%40ss@") as proxy,
+        Client(ssl_context=ours) as client,
+    ):
+        url = f"https://localhost:{server.port}/secret"
+        answers = [await client.send("POST", url, body=b"x" * 400_000) for _ in range(2)]
+        with pytest.raises(TlsFailed, match="certificate was refused"):
+            await client.send("GET", f"https://127.0.0.1:{server.port}/")
     assert [(answer.body, answer.reused) for answer in answers] == [(b"ok", False), (b"ok", True)]
     assert proxy.heads[0].startswith(f"CONNECT localhost:{server.port} HTTP/1.1\r\n")
     assert "Proxy-Authorization: Basic bWU6cEBzcw==" in proxy.heads[0]
@@ -109,16 +112,22 @@ async def test_no_proxy_names_what_is_reached_directly(monkeypatch: pytest.Monke
 
 
 async def test_the_environment_can_be_left_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with FaultServer() as server, proxy_for("http_proxy", monkeypatch) as proxy:
-        async with Client(trust_env=False) as client:
-            await client.send("GET", server.url)
+    async with (
+        FaultServer() as server,
+        proxy_for("http_proxy", monkeypatch) as proxy,
+        Client(trust_env=False) as client,
+    ):
+        await client.send("GET", server.url)
     assert proxy.heads == []
 
 
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "it wants other credentials: write http://user:password@host:port"),
+        (
+            b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+            "it wants other credentials: write http://user:password@host:port",
+        ),
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "answered CONNECT with 502"),
         (b"SSH-2.0-x\r\n\r\n", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\n\r\nearly", "bytes before the TLS handshake"),
@@ -208,5 +217,5 @@ def test_a_proxy_without_scheme_is_an_http_proxy() -> None:
 
 @pytest.mark.parametrize("value", ["socks5://p:1", "https://p:1", "http://", "http://[::1", "http://p:99999"])
 def test_a_proxy_that_is_not_understood_is_named_by_its_variable(value: str) -> None:
-    with pytest.raises(ProxyFailed, match="ALL_PROXY holds .*: write http://host:port"):
+    with pytest.raises(ProxyFailed, match=r"ALL_PROXY holds .*: write http://host:port"):
         ProxySettings({"ALL_PROXY": value}).choose(parse_url("http://a/"))

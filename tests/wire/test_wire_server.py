@@ -142,7 +142,8 @@ async def test_a_client_that_expects_too_much_is_told_before_it_sends() -> None:
 
 
 async def test_an_offer_to_upgrade_is_passed_over() -> None:
-    offer = b"POST /up HTTP/1.1\r\nhost: a\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\ncontent-length: 5\r\n\r\n"
+    offer = b"POST /up HTTP/1.1\r\nhost: a\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\n"
+    offer += b"content-length: 5\r\n\r\n"
     requests = offer + b"hello" + GET % b"next" + CLOSE
     async with serving(echo) as server:
         assert bodies(await ask(server.port, requests)) == [b"/up|hello", b"/next|"]

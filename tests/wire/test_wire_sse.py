@@ -41,9 +41,11 @@ def cut(stream: bytes, places: list[int]) -> list[bytes]:
 
 PIECES = st.sampled_from(
     [
-        b"data: {\"a\":1}\n\n", b"data: x\r\n\r\n", b"data:y\r\r", b"data: \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\n\n", b"\n", b"\r", b"\r\n",
-        b"data", b"data:", b"data: ", b": comment\n", b"event: ping\n", b"id: 7\n", b"id: a\0b\n", b"retry: 10\n", b"retry: x\n",
-        b"\xef\xbb\xbf", b"\xff\xfe", b"\xc3", b"data: one\ndata: two\n\n", b"other: field\n", b"id\n", b"data: [DONE]\n\n", b" ", b":",
+        b"data: {\"a\":1}\n\n", b"data: x\r\n\r\n", b"data:y\r\r", b"data: one\ndata: two\n\n", b"data: [DONE]\n\n",
+        b"data: \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\n\n", b"\n", b"\r", b"\r\n", b"data", b"data:", b"data: ",
+        b" ", b":", b"id\n",
+        b": comment\n", b"event: ping\n", b"id: 7\n", b"id: a\0b\n", b"retry: 10\n", b"retry: x\n", b"other: field\n",
+        b"\xef\xbb\xbf", b"\xff\xfe", b"\xc3",
     ]
 )  # fmt: skip
 
@@ -65,7 +67,8 @@ def test_arbitrary_bytes_never_break_the_decoder(stream: bytes, places: list[int
 
 
 def test_every_single_cut_of_a_real_stream() -> None:
-    stream = '\ufeffdata: {"text": "Grüße €😀"}\r\n\r\n: keep-alive\n\nevent: delta\nid: 3\ndata: a\ndata: b\n\ndata: [DONE]\n\n'.encode()
+    start = '\ufeffdata: {"text": "Grüße €😀"}\r\n\r\n: keep-alive\n\n'
+    stream = f"{start}event: delta\nid: 3\ndata: a\ndata: b\n\ndata: [DONE]\n\n".encode()
     whole = SseDecoder().feed(stream)
     assert [e.data for e in whole] == ['{"text": "Grüße €😀"}', "a\nb", "[DONE]"]
     assert (whole[1].event, whole[1].id, whole[2].event, whole[2].id) == ("delta", "3", "message", "3")
@@ -94,8 +97,7 @@ def test_retry_is_kept_and_only_digits_count() -> None:
 def test_an_event_over_the_limit_is_refused(parts: list[bytes]) -> None:
     decoder = SseDecoder(max_event_bytes=100)
     with pytest.raises(TooLarge, match="larger than 100 bytes"):
-        for part in parts:
-            decoder.feed(part)
+        list(map(decoder.feed, parts))
 
 
 def test_comments_without_end_do_not_add_up() -> None:

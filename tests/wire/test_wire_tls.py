@@ -34,38 +34,46 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
 
 
 async def test_a_verified_server_is_talked_to_and_its_connection_kept(authority: trustme.CA) -> None:
-    async with FaultServer(otherwise=Answer(body=b"ok"), ssl_context=server_side(authority, "127.0.0.1")) as server:
-        async with Client(ssl_context=trusting(authority)) as client:
-            answers = [await client.send("POST", server.url, body=b"x" * 300_000) for _ in range(3)]
+    async with (
+        FaultServer(otherwise=Answer(body=b"ok"), ssl_context=server_side(authority, "127.0.0.1")) as server,
+        Client(ssl_context=trusting(authority)) as client,
+    ):
+        answers = [await client.send("POST", server.url, body=b"x" * 300_000) for _ in range(3)]
     assert [answer.body for answer in answers] == [b"ok"] * 3
     assert [answer.reused for answer in answers] == [False, True, True]
     assert [len(request.body) for request in server.received] == [300_000] * 3
 
 
 async def test_a_host_name_is_verified(authority: trustme.CA) -> None:
-    async with FaultServer(ssl_context=server_side(authority, "localhost")) as server:
-        async with Client(ssl_context=trusting(authority)) as client:
-            assert (await client.send("GET", f"https://localhost:{server.port}/")).status == 200
+    async with (
+        FaultServer(ssl_context=server_side(authority, "localhost")) as server,
+        Client(ssl_context=trusting(authority)) as client,
+    ):
+        assert (await client.send("GET", f"https://localhost:{server.port}/")).status == 200
 
 
 async def test_a_certificate_for_another_host_is_refused(authority: trustme.CA) -> None:
-    async with FaultServer(ssl_context=server_side(authority, "models.example")) as server:
-        async with Client(ssl_context=trusting(authority)) as client:
-            with pytest.raises(TlsFailed, match=r"certificate was refused: .*(localhost|[Hh]ostname mismatch)"):
-                await client.send("GET", f"https://localhost:{server.port}/")
+    async with (
+        FaultServer(ssl_context=server_side(authority, "models.example")) as server,
+        Client(ssl_context=trusting(authority)) as client,
+    ):
+        with pytest.raises(TlsFailed, match=r"certificate was refused: .*(localhost|[Hh]ostname mismatch)"):
+            await client.send("GET", f"https://localhost:{server.port}/")
     assert server.received == []
 
 
 async def test_an_expired_certificate_is_refused(authority: trustme.CA) -> None:
-    async with FaultServer(ssl_context=server_side(authority, "127.0.0.1", expired=True)) as server:
-        async with Client(ssl_context=trusting(authority)) as client:
-            with pytest.raises(TlsFailed, match="certificate was refused: certificate has expired"):
-                await client.send("GET", server.url)
+    async with (
+        FaultServer(ssl_context=server_side(authority, "127.0.0.1", expired=True)) as server,
+        Client(ssl_context=trusting(authority)) as client,
+    ):
+        with pytest.raises(TlsFailed, match="certificate was refused: certificate has expired"):
+            await client.send("GET", server.url)
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused_by_default(authority: trustme.CA) -> None:
     async with FaultServer(ssl_context=server_side(authority, "127.0.0.1")) as server, Client() as client:
-        with pytest.raises(TlsFailed, match="certificate was refused: .*local issuer|self-signed"):
+        with pytest.raises(TlsFailed, match=r"certificate was refused: .*local issuer|self-signed"):
             await client.send("GET", server.url)
     assert server.received == []
 
@@ -113,9 +121,11 @@ async def test_the_wires_own_server_speaks_tls_and_streams(authority: trustme.CA
             await responder.drain()
         responder.end()
 
-    async with serving(stream, ssl_context=server_side(authority, "127.0.0.1")) as server:
-        async with Client(ssl_context=trusting(authority)) as client:
-            for _ in range(2):
-                answer = await client.send("GET", f"https://127.0.0.1:{server.port}/")
-                assert answer.body == bytes(2_500_000)
+    async with (
+        serving(stream, ssl_context=server_side(authority, "127.0.0.1")) as server,
+        Client(ssl_context=trusting(authority)) as client,
+    ):
+        for _ in range(2):
+            answer = await client.send("GET", f"https://127.0.0.1:{server.port}/")
+            assert answer.body == bytes(2_500_000)
     assert answer.reused

@@ -95,7 +95,7 @@ async def until(condition: Callable[[], object], what: str, *, within_s: float =
     """Wait for a condition; fail naming `what` was waited for."""
     try:
         async with asyncio.timeout(within_s):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 (any condition)
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"waited {within_s} s for {what}") from None
