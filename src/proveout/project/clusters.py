@@ -18,7 +18,7 @@ def find_clusters(examples: Iterable[Example], threshold: float = USUAL_LIKENESS
     Two examples belong together when their inputs share at least `threshold` of their pieces of four characters (see
     `similarity`), or when a chain of such pairs joins them. A group has the name of its smallest id; an example to
     which its file gives a cluster keeps it, and its near-duplicates join it. The result does not depend on chance;
-    time grows with the number and length of the inputs, memory by some 0.5 kB an example (2.5 kB for long ones).
+    time grows with the number and length of the inputs, memory by about 1 kB an example (up to 5 kB for long inputs).
     """
     from proveout.project.similarity import Sketches, even
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,14 @@ def _read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+@lru_cache(maxsize=1)
+def _yaml() -> Any:
+    """The parser; making one searches the disk for plug-ins, so it is made once."""
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True)
+
+
 class _Builder:
     """Builds plain data from the parser's events, without recursion. Anchors hold finished values only, so no cycle
     can arise.
@@ -150,11 +159,10 @@ class _Builder:
                 )
 
     def _events(self, text: str) -> Iterator[Any]:
-        from ruamel.yaml import YAML
         from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
         try:
-            yield from YAML(typ="safe", pure=True).parse(text)
+            yield from _yaml().parse(text)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             position = None if mark is None else (mark.line + 1 + self.line_offset, mark.column + 1)

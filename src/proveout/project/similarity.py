@@ -59,6 +59,7 @@ class Sketches:
             starts.append(size + np.cumsum(kept) - kept)
             size += int(kept.sum())
         self.hashes: Hashes = np.concatenate([np.empty(0, np.uint32), *sketches])
+        del sketches
         self.starts = np.concatenate([*starts, np.array([size])])
         self.signatures = np.concatenate([np.empty((0, BANDS * ROWS), np.uint8), *signatures])
         """The lowest byte of every lowest hash, which is enough to compare by (Li and König, 2010)."""
