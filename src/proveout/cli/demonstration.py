@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proveout.cli.exits import BadInput
+from proveout.cli.exits import BadInput, quietly_closed
 from proveout.cli.scaffold import PROJECT_FILE, steps_in_columns, write_example
 
 if TYPE_CHECKING:
-    from proveout.gates import GateResult, Scorecard
+    from proveout.gates import Comparison, GateResult, Scorecard
 
 CHANGES = ("int8", "int2", "hot", "tuned", "twin")
 FOLDER = Path("proveout-demo")
@@ -19,61 +18,97 @@ FOLDER = Path("proveout-demo")
 def demo(directory: Path | None) -> None:
     """Run every change of the example, and say where to look. Done again in the same folder, it goes on where it
     stopped.
+
+    Raises:
+        BadInput: the folder holds something else, or can't be written.
     """
     folder = directory or FOLDER
-    again = "proveout demo" if directory is None else f"proveout demo -C {directory}"
     if not (folder / PROJECT_FILE).exists():
         write_example(folder)
     comparisons = _comparisons(folder)
-    print(
-        "A toy language model of 0.6 million parameters sorts support tickets, for real, on this machine.\n"
-        "Five changes want to replace it. Each is proved out on the same tickets.\n"
-        f"(Ctrl-C stops; `{again}` goes on from there.)"
+    again = "proveout demo" if directory is None else f"proveout demo -C {directory}"
+    _say(
+        "A toy language model of 0.6 million parameters sorts support tickets: for real, on this machine, offline.\n"
+        "Five changes want to take its place. Each is proved out on the same data.\n"
+        f"The project is in {folder}. Ctrl-C stops; `{again}` goes on from there.\n"
     )
-    scorecards = [_prove(comparison, folder) for comparison in comparisons]
-    print(f"\n\nFive changes, five verdicts ({sum(scorecard.seconds for scorecard in scorecards):.0f} s):\n")
-    for scorecard in scorecards:
-        print(f"  {scorecard.decision:<12}  {scorecard.change:<5}  {scorecard.hypothesis}")
-        print(f"  {'':<12}  {'':<5}  {_why(scorecard)}")
-    steps = (
-        (f"open {folder / 'scorecards' / 'tuned.html'}", "the evidence, with plots"),
-        (f"proveout run tuned -C {folder}", "again: finished calls cost nothing"),
-        (f"proveout compare triage base int4 -C {folder}", "a comparison of your own"),
-        ("proveout tiny serve", "the same model, for any OpenAI client"),
-    )
-    print(f"\nThe project is in {folder.resolve()}. Next:\n")
-    print(steps_in_columns(steps))
+    scorecards: list[Scorecard] = []
+    for number, comparison in enumerate(comparisons, start=1):
+        _say(f"\n{number} of {len(comparisons)}  {comparison.change}: {comparison.hypothesis}")
+        scorecards.append(_prove(comparison, folder, show_plan=number == 1))
+        _say(_in_brief(scorecards[-1]))
+    _say(_closing(scorecards, folder))
 
 
-def _comparisons(folder: Path) -> list:
+def _comparisons(folder: Path) -> list[Comparison]:
     from proveout.cli import running
 
     try:
         return [running.declared(folder, change, "dev") for change in CHANGES]
     except BadInput as error:
         raise BadInput(
-            f"{folder} is not the example project as it was written ({error}); choose a new folder"
+            f"{folder} holds a project of its own ({error}); choose a new folder: proveout demo -C DIR"
         ) from None
 
 
-def _prove(comparison, folder: Path) -> Scorecard:
+def _prove(comparison: Comparison, folder: Path, *, show_plan: bool) -> Scorecard:
+    """Run one change and write its scorecard's page."""
     from proveout.cli import running
     from proveout.reports import write_report
 
-    print(f"\n\n── {comparison.change}: {comparison.hypothesis}\n")
-    sys.stdout.flush()
-    scorecard = running.proved(comparison, running.Flags(yes=True))
-    running.show(scorecard, running.Outputs())
-    target = folder / "scorecards" / f"{comparison.change}.html"
-    target.parent.mkdir(exist_ok=True)
-    write_report(scorecard, "html", target)
+    scorecard = running.proved(comparison, running.Flags(yes=True), show_plan=show_plan)
+    page = _page(folder, scorecard.change)
+    try:
+        page.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{page.parent} can't be written: {error.strerror}") from None
+    write_report(scorecard, "html", page)
     return scorecard
 
 
-def _why(scorecard: Scorecard) -> str:
-    """The figures of the gate that decided."""
-    return "; ".join(_figures(gate) for gate in scorecard.gates if gate.verdict == scorecard.decision)
+def _page(folder: Path, change: str) -> Path:
+    return folder / "scorecards" / f"{change}.html"
 
 
-def _figures(gate: GateResult) -> str:
-    return f"{gate.objective} ({gate.metric}) {gate.champion.value:.3f} → {gate.challenger.value:.3f}"
+def _in_brief(scorecard: Scorecard) -> str:
+    """The decision and a line for each gate."""
+    from proveout.reports.words import DECISION_WORDS, SYMBOLS, decision_sentence
+
+    lines = [f"   {DECISION_WORDS[scorecard.decision].upper()}  {decision_sentence(scorecard)}"]
+    lines += [f"     {SYMBOLS[gate.verdict]} {_gate_in_brief(gate)}" for gate in scorecard.gates]
+    return "\n".join(lines)
+
+
+def _gate_in_brief(gate: GateResult) -> str:
+    """`accuracy (exact_match)  88.3% → 68.9%  −24.1 to −12.6 points (n = 180); must hold within 3 points`."""
+    from proveout.reports.figures import gate_scale
+    from proveout.reports.words import claim_in_words, gate_name
+
+    scale = gate_scale(gate)
+    values = f"{scale.value(gate.champion.value)} → {scale.value(gate.challenger.value)}"
+    interval = scale.difference_interval(gate.difference.low, gate.difference.high)
+    claim = "claims to improve" if gate.claim == "improves" else f"must {claim_in_words(gate).replace('holds', 'hold')}"
+    return f"{gate_name(gate):<30} {values:<15} {interval} (n = {gate.champion.n}); {claim}"
+
+
+def _closing(scorecards: list[Scorecard], folder: Path) -> str:
+    seconds = sum(scorecard.seconds for scorecard in scorecards)
+    verdicts = [
+        f"  {scorecard.decision:<12}  {scorecard.change:<5}  {scorecard.hypothesis}\n"
+        f"  {'':<12}  {'':<5}  {_page(folder, scorecard.change)}"
+        for scorecard in scorecards
+    ]
+    steps = (
+        (f"open {_page(folder, 'tuned')}", "the evidence, with plots"),
+        (f"proveout run tuned -C {folder}", "the same on the terminal; finished calls are not made again"),
+        (f"proveout compare triage base int4 -C {folder}", "a comparison of your own"),
+        ("proveout tiny serve", "the same model, for any OpenAI client"),
+        ("proveout init", "a project to change as you like"),
+    )
+    return "\n".join(
+        ["", f"Five changes, five verdicts, in {seconds:.0f} s:", "", *verdicts, "", "Next:", steps_in_columns(steps)]
+    )
+
+
+def _say(text: str) -> None:
+    quietly_closed(lambda: print(text))

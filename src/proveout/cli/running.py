@@ -148,7 +148,7 @@ def _prove(comparison: Comparison, plan_only: bool, flags: Flags, outputs: Outpu
     sys.exit(scorecard.exit_code)
 
 
-def proved(comparison: Comparison, flags: Flags, *, plan_only: bool = False) -> Scorecard:
+def proved(comparison: Comparison, flags: Flags, *, plan_only: bool = False, show_plan: bool = True) -> Scorecard:
     """Show the plan, run it with progress, and hand back the scorecard."""
     from proveout.gates import prepare, prove
     from proveout.reports import plan_in_words, progress_display
@@ -156,7 +156,8 @@ def proved(comparison: Comparison, flags: Flags, *, plan_only: bool = False) -> 
     project = comparison.project
     with store_of(project) as store:
         prepared = prepare(comparison, options_of(project, flags), store)
-        print(plan_in_words(prepared.plan), file=sys.stderr)
+        if show_plan or plan_only:
+            print(plan_in_words(prepared.plan), file=sys.stderr)
         if plan_only:
             sys.exit(0)
         _require_secrets(project, [comparison.champion, comparison.challenger])

@@ -38,14 +38,14 @@ def steps_in_columns(steps: tuple[tuple[str, str], ...]) -> str:
     return "\n".join(f"  {command:<{width}}  {why}" for command, why in steps)
 
 
-def write_example(directory: Path) -> None:
-    """Write the example's files and generate its data. Nothing that is there already is changed, but for a line that
-    is added to `.gitignore`; what an interrupted call left out is written.
+def write_example(directory: Path, seed: int = SEED) -> None:
+    """Write the example's files and generate its data from `seed`. Nothing that is there already is changed, but for
+    lines that are added to `.gitignore`; what an interrupted call left out is written.
 
     Raises:
         BadInput: a file of another content is in the way, or the folder can't be written.
     """
-    files = example_files()
+    files = example_files(seed)
     try:
         taken = [name for name, content in files.items() if _differs(directory / name, content)]
         if taken:
@@ -59,7 +59,7 @@ def write_example(directory: Path) -> None:
         raise BadInput(f"{directory} can't be written: {error.strerror}") from None
 
 
-def example_files() -> dict[str, bytes]:
+def example_files(seed: int = SEED) -> dict[str, bytes]:
     """What the example holds, by path. The project's own file comes last: where it stands, all others do."""
     source = resources.files("proveout.cli") / "example"
     with resources.as_file(source) as template:
@@ -70,7 +70,7 @@ def example_files() -> dict[str, bytes]:
         }
     project = files.pop(PROJECT_FILE)
     del files["gitignore"]
-    return files | _data() | {PROJECT_FILE: project}
+    return files | _data(seed) | {PROJECT_FILE: project}
 
 
 def _filled(text: str) -> str:
@@ -79,7 +79,7 @@ def _filled(text: str) -> str:
     return text.replace("CHOICES", f"[{', '.join(tickets.INTENTS)}]")
 
 
-def _data(seed: int = SEED) -> dict[str, bytes]:
+def _data(seed: int) -> dict[str, bytes]:
     import orjson
 
     from proveout.models.tiny import tickets
