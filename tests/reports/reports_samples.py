@@ -52,7 +52,7 @@ def gate(**changes: Any) -> GateResult:
         "alpha": 0.0245,
         "method": "paired t over 480 clusters",
         "verdict": "pass",
-        "reason": "Shown better than the champion (p = < 0.0001 at level 0.024).",
+        "reason": "Shown better than the champion (p < 0.0001 at level 0.024).",
     }
     return GateResult(**base | changes)
 
@@ -203,7 +203,7 @@ FAILED = msgspec.structs.replace(
             p_value=1.0,
             alpha=0.05,
             verdict="fail",
-            reason="Shown not no worse than the champion by the margin of 0.03 (p = < 0.0001).",
+            reason="Shown not no worse than the champion by the margin of 0.03 (p < 0.0001).",
         ),
         AGREEMENT,
     ),
@@ -287,7 +287,7 @@ EVERY_OBJECTIVE = msgspec.structs.replace(
             difference=difference(-0.682, -0.694, -0.67),
             method="block bootstrap on the ratio of means",
             alpha=0.05,
-            reason="Shown better than the champion (p = < 0.0001 at level 0.05).",
+            reason="Shown better than the champion (p < 0.0001 at level 0.05).",
         ),
         gate(
             objective="latency",
@@ -328,7 +328,7 @@ EVERY_OBJECTIVE = msgspec.structs.replace(
             p_value=0.00001,
             method="exact McNemar",
             alpha=0.05,
-            reason="Shown no worse than the champion by the margin of 0.01 (p = < 0.0001 at level 0.05).",
+            reason="Shown no worse than the champion by the margin of 0.01 (p < 0.0001 at level 0.05).",
         ),
         AGREEMENT,
     ),

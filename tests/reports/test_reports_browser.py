@@ -79,8 +79,19 @@ def test_flips_are_filtered_by_direction_and_by_words(page: reports_browser.Brow
     page.evaluate("document.querySelector('input').value = 'TWO WEEKS'")
     page.evaluate("document.querySelector('input').dispatchEvent(new Event('input'))")
     assert page.evaluate(shown) == ["worse"]
-    assert page.evaluate("document.querySelector('output').textContent") == "1 shown"
+    assert page.evaluate("document.querySelector('output').textContent") == "1 of 2 shown"
     assert page.complaints == []
+
+
+def test_many_flips_are_shown_in_portions_and_all_on_paper(page: reports_browser.Browser, tmp_path: Path) -> None:
+    write_report(many_flips(60, 100), "html", tmp_path / "card.html")
+    page.open(tmp_path / "card.html")
+    shown = "[...document.querySelectorAll('.flip')].filter(flip => flip.offsetHeight).length"
+    assert page.evaluate(shown) == 24
+    assert page.evaluate("document.getElementById('flips-more').textContent") == "Show 36 more"
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(shown) == 60
+    assert page.evaluate("document.getElementById('flips-more').offsetHeight") == 0
 
 
 def test_nothing_that_a_model_wrote_runs(page: reports_browser.Browser, tmp_path: Path) -> None:

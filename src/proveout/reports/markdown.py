@@ -219,7 +219,7 @@ def _block(text: str, limit: int) -> str:
 
 
 def _method(scorecard: Scorecard) -> str:
-    lines = [f"- {prose(ledger_in_words(line))} {LEDGER_MEANING}" for line in scorecard.ledger[:5]]
+    lines = [f"- {prose(ledger_in_words(line, scorecard))} {LEDGER_MEANING}" for line in scorecard.ledger[:5]]
     tests = [
         f"- **{gate.objective}** {code(gate.metric, 60)}: "
         f"{prose(f'{phrase(gate.method, 160)}; {level_in_words(gate)}')}"

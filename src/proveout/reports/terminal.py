@@ -306,7 +306,7 @@ def _notices(scorecard: Scorecard) -> RenderableType | None:
 def _foot(scorecard: Scorecard) -> RenderableType:
     grid = Table.grid(Column(style="dim", no_wrap=True), Column(overflow="fold"), padding=(0, 2))
     for line in scorecard.ledger[:5]:
-        grid.add_row("ledger", f"{ledger_in_words(line)} {LEDGER_MEANING}")
+        grid.add_row("ledger", f"{ledger_in_words(line, scorecard)} {LEDGER_MEANING}")
     for use in scorecard.datasets[:10]:
         size = f"{counted(use.examples, 'example')} in {counted(use.clusters, 'cluster')}"
         grid.add_row("data", f"{phrase(use.kind, 20)} {phrase(use.version, 12)}: {size}")

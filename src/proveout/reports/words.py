@@ -119,9 +119,10 @@ def notice_in_words(notice: Notice, limit: int = REASON_LIMIT) -> str:
     return about + phrase(notice.message, limit)
 
 
-def ledger_in_words(line: LedgerLine) -> str:
+def ledger_in_words(line: LedgerLine, scorecard: Scorecard) -> str:
     """The error budget of a claim in one sentence."""
-    tried = [variant for variant in dict.fromkeys(line.variants) if variant]
+    names = {arm.fingerprint: arm.variant for arm in (scorecard.champion, scorecard.challenger)}
+    tried = [names.get(variant, variant) for variant in dict.fromkeys(line.variants) if variant]
     others = f" (tried so far: {listed([name(variant) for variant in tried[:8]])})" if tried else ""
     more = f" and {len(tried) - 8:,} more" if len(tried) > 8 else ""
     return (
