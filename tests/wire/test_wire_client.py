@@ -282,6 +282,14 @@ async def test_a_flow_may_be_paused_beforehand_and_the_connection_is_fit_for_the
         assert (await client.send("GET", server.url)).reused
 
 
+async def test_a_flow_left_paused_does_not_spoil_the_connection() -> None:
+    async with FaultServer(otherwise=Answer(body=b"x")) as server, Client() as client:
+        flow = Flow()
+        await client.send("GET", server.url, flow=flow, on_data=lambda *_: flow.pause())
+        answer = await client.send("GET", server.url, timeouts=Timeouts(first_byte=2))
+    assert (answer.body, answer.reused) == (b"x", True)
+
+
 async def test_a_paused_flow_does_not_outlive_the_total_limit() -> None:
     async with FaultServer(otherwise=Answer(body=b"x")) as server, Client() as client:
         flow = Flow()

@@ -150,6 +150,7 @@ async def test_an_offer_to_upgrade_is_passed_over() -> None:
         assert bodies(await ask(server.port, *[bytes([byte]) for byte in requests])) == [b"/up|hello", b"/next|"]
         get = GET % b"up" + b"connection: upgrade\r\nupgrade: websocket\r\n\r\n" + GET % b"next" + CLOSE
         assert bodies(await ask(server.port, get)) == [b"/up|", b"/next|"]
+        assert len(bodies(await ask(server.port, offer.replace(b": 5", b": 0") * 2000 + GET % b"next" + CLOSE))) == 2001
 
 
 async def test_head_gets_the_head_alone() -> None:
@@ -307,6 +308,27 @@ async def test_a_streaming_handler_is_cancelled_while_it_waits_for_room() -> Non
         await asyncio.sleep(0.2)
         writer.transport.abort()
         await until(lambda: not server.tasks and not server.connections, "the handler to end")
+
+
+async def test_a_handler_is_cancelled_though_its_client_left_much_unread() -> None:
+    full = asyncio.Event()
+
+    async def endless(request: ServerRequest, responder: Responder) -> None:
+        responder.start(200)
+        while True:
+            responder.write(bytes(100_000))
+            if responder.full:
+                full.set()
+            await responder.drain()
+
+    async with serving(endless) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1000)
+        writer.transport.pause_reading()
+        writer.write(GET % b"" + b"\r\n")
+        await full.wait()
+        writer.write_eof()
+        await until(lambda: not server.tasks and not server.connections, "the handler to be cancelled")
+        writer.transport.abort()
 
 
 async def test_a_plain_handler_can_learn_that_its_client_went_and_answer_late_without_harm() -> None:

@@ -131,29 +131,9 @@ class ServerConnection(asyncio.Protocol):
         self._require(self._stage_since + self._limits.head_s)
 
     def data_received(self, data: bytes) -> None:
-        if self.closing or self._refused is not None:
-            return
         self._read_at = monotonic()
-        if self._raw_body_left:
-            data = self._take_raw_body(data)
-            if not data:
-                return
-        self._since_body += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            if isinstance(cause, _Refused):
-                self._refuse(cause)
-            elif not isinstance(cause, _Stop):
-                raise cause or error from None
-        except httptools.HttpParserError as error:
-            self._refuse(_Refused(400, f"malformed request: {error}"))
-        else:
-            if self._since_body > self._limits.head_bytes:
-                self._refuse(_Refused(431, "the request head is too large"))
+        while data and not self.closing and self._refused is None:
+            data = self._take_raw_body(data) if self._raw_body_left else self._parse(data)
 
     def eof_received(self) -> None:
         """The client has closed, or half-closed, which looks the same from here: whoever works for it shall stop."""
@@ -227,6 +207,30 @@ class ServerConnection(asyncio.Protocol):
 
     # Inner steps
 
+    def _parse(self, data: bytes) -> bytes:
+        """Feed the parser; return what it left unread, at an offer to upgrade."""
+        self._since_body += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # Stay with HTTP/1.1 where a client offers another protocol (some send `Upgrade: h2c` with an ordinary
+            # POST). The parser takes such a request to have no body, so the body is read without it.
+            self._parser = httptools.HttpRequestParser(self)
+            self._since_body = 0
+            return data[upgrade.args[0] :]
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            if isinstance(cause, _Refused):
+                self._refuse(cause)
+            elif not isinstance(cause, _Stop):
+                raise cause or error from None
+        except httptools.HttpParserError as error:
+            self._refuse(_Refused(400, f"malformed request: {error}"))
+        else:
+            if self._since_body > self._limits.head_bytes:
+                self._refuse(_Refused(431, "the request head is too large"))
+        return b""
+
     def _enter(self, stage: str, limit_s: float) -> None:
         self._stage = stage
         self._stage_since = self._read_at
@@ -259,18 +263,6 @@ class ServerConnection(asyncio.Protocol):
             raise _Refused(417, "the only expectation understood here is 100-continue")
         if version == "1.1" and self._responder is None and not self._waiting:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def _ignore_upgrade(self, rest: bytes) -> None:
-        """Stay with HTTP/1.1 where a client offers another protocol (some send `Upgrade: h2c` with an ordinary POST).
-
-        The parser takes such a request to have no body, so the body is read here.
-        """
-        self._parser = httptools.HttpRequestParser(self)
-        self._since_body = 0
-        if self._raw_body_left:
-            rest = self._take_raw_body(rest)
-        if rest:
-            self.data_received(rest)
 
     def _take_raw_body(self, data: bytes) -> bytes:
         piece, rest = data[: self._raw_body_left], data[self._raw_body_left :]
