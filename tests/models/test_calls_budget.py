@@ -151,7 +151,7 @@ def test_a_wait_that_is_cancelled_as_it_is_granted_gives_its_share_back() -> Non
     dollars=st.none() | st.floats(0, 0.2),
 )
 def test_no_order_of_events_overspends(seed: int, calls: int, max_calls: int | None, dollars: float | None) -> None:
-    """64 callers; answers, failures and cancellations at random moments. What an honest server would bill is added up."""
+    """64 callers; answers, failures and cancellations at random. What an honest server would bill is added up."""
     chance = random.Random(seed)
     billed: list[float] = []
 

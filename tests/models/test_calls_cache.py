@@ -104,6 +104,14 @@ def test_parameters_that_are_changed_in_place_have_another_key() -> None:
     assert keys.key(Request(messages=(), parameters=shared)) != first
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_parameter_that_is_no_json_is_a_bad_request(number: float) -> None:
+    model = ScriptedModel()
+    with pytest.raises(ModelError) as raised:
+        run(cached(model).generate(ask(temperature=number)))
+    assert (raised.value.kind, model.requests) == ("bad_request", [])
+
+
 def test_a_kept_answer_says_so_and_what_it_costs_by_todays_prices() -> None:
     model, cache = ScriptedModel(), MemoryCache()
     first = run(cached(model, cache).generate(ask()))

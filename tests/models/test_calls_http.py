@@ -77,6 +77,21 @@ def test_a_failing_server_that_recovers_costs_tries_and_no_answers(bad: Answer) 
     assert sum(result.attempts for result in results) == 11
 
 
+@pytest.mark.parametrize("retry_after", ["0.3", None])
+def test_a_storm_that_hits_everybody_passes_without_a_lost_call(retry_after: str | None) -> None:
+    """For most of a second every request is refused; 64 callers come through, and few requests are made meanwhile."""
+
+    async def main() -> None:
+        ends = monotonic() + 0.8
+        storm = Answer.too_many(retry_after)
+        async with FaultServer(lambda one: storm if one.at < ends else chat()) as server, ModelPool() as pool:
+            results = await answers(pool.open(spec(server)), 300)
+            assert Counter(type(result) for result in results) == {Generation: 300}
+            assert sum(received.at < ends for received in server.received) < 64 * 2.5
+
+    run(main())
+
+
 def test_a_slow_answer_times_out_and_is_asked_again() -> None:
     async def main() -> Generation:
         async with FaultServer([Answer(hang=True)], otherwise=chat()) as server, ModelPool() as pool:

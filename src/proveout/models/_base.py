@@ -75,8 +75,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelError(Exception):
-    """A call that gave no answer. `kind` is a short stable word for counting; `retryable` says whether another try could
-    help.
+    """A call that gave no answer. `kind` is a short stable word for counting; `retryable` says whether another try
+    could help.
 
     Kinds: connect, timeout, status, rate_limit, overloaded, cut, malformed, too_large, auth, bad_request, no_recording,
     budget.

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from proveout.models._base import CallCache, Generation, Model, Request
+from proveout.models._base import CallCache, Generation, Model, ModelError, Request
 from proveout.models.pricing import cost_usd
 from proveout.project.fingerprint import canonical
 from proveout.project.records import ModelSpec, Price, Secret
@@ -42,6 +42,11 @@ class CallKeys:
         self._spellings: dict[bytes, bytes] = {}
 
     def key(self, request: Request) -> bytes:
+        """As `request_key`.
+
+        Raises:
+            ModelError: `bad_request`: a parameter is no JSON.
+        """
         hashed = self._start.copy()
         hashed.update(self._parameters(request.parameters))
         hashed.update(_encode((request.messages, request.repeat)))
@@ -53,7 +58,12 @@ class CallKeys:
         known = self._spellings.get(written)
         if known is None:
             asked = {name: value for name, value in parameters.items() if name not in _NOT_ASKED}
-            known = canonical(msgspec.to_builtins(asked))
+            try:
+                known = canonical(msgspec.to_builtins(asked))
+            except ValueError:
+                raise ModelError(
+                    "a parameter is not a finite number, which JSON can't hold", kind="bad_request"
+                ) from None
             if len(self._spellings) < _REMEMBERED:
                 self._spellings[written] = known
         return known

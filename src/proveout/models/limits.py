@@ -22,7 +22,7 @@ MINUTE_S = 60.0
 BURST_S = 1.0
 """How much of a limit may be used at once: what it allows in one second."""
 
-FIRST_CONCURRENCY = 32
+FIRST_CONCURRENCY = 64
 MOST_CONCURRENCY = 256
 DECREASE = 0.7
 PROBE_ROUNDS = 10
