@@ -12,7 +12,7 @@ import pytest
 
 from proveout.project import Example, find_clusters
 from proveout.project.clusters import grouped
-from proveout.project.similarity import SKETCH, Sketches, candidates, even, matches
+from proveout.project.similarity import LONGEST, SKETCH, Sketches, candidates, even, matches
 
 BANKING = Path("../shared/data/banking77/train.csv")
 
@@ -94,6 +94,13 @@ def test_the_likeness_of_long_texts_is_estimated_well() -> None:
         errors.append(sketches.likeness(0, 1) - len(pieces[0] & pieces[1]) / len(pieces[0] | pieces[1]))
     assert max(map(abs, errors)) < 0.08
     assert abs(sum(errors) / len(errors)) < 0.02
+
+
+def test_of_a_huge_text_the_first_million_characters_count() -> None:
+    base = "a card that never came " * 100_000
+    assert len(base) > LONGEST
+    sketches = Sketches([base, base + "and other words", "nothing of the kind"])
+    assert (sketches.likeness(0, 1), sketches.likeness(0, 2)) == (1.0, 0.0)
 
 
 def test_a_crowd_of_the_like_is_one_cluster_and_costs_no_square() -> None:

@@ -69,7 +69,8 @@ def find_leaks(service: Service) -> tuple[Leak, ...]:
     from proveout.project.similarity import Sketches
 
     kinds: tuple[DatasetKind, ...] = ("golden", "silver", "failures")
-    datasets = [_Dataset(service.datasets[kind], service.inputs) for kind in kinds if kind in service.datasets]
+    lines = "\n".join(f" {shown.text} " for shown in shown_texts if shown.example is None)
+    datasets = [_Dataset(service.datasets[kind], service.inputs, lines) for kind in kinds if kind in service.datasets]
     sketches = Sketches(shown.text for shown in shown_texts)
     places = _Places(service.folder)
     leaks: list[Leak] = []
@@ -104,10 +105,11 @@ def _shortened(leaks: list[Leak]) -> Iterator[Leak]:
 class _Dataset:
     """A dataset's inputs with their places: a few bytes of each and its sketch are kept, not the text.
 
-    `names` are hashes of the ids that the file gives, 0 where it gives none.
+    `names` are hashes of the ids that the file gives, 0 where it gives none. `lines` are those of all prompts, in
+    which inputs are looked for as they are read.
     """
 
-    def __init__(self, ref: DatasetRef, inputs: tuple[str, ...]) -> None:
+    def __init__(self, ref: DatasetRef, inputs: tuple[str, ...], lines: str) -> None:
         from proveout.project.similarity import Sketches, even
 
         self._ref, self._inputs, self._file = ref, inputs, shown_path(ref.path)
@@ -115,11 +117,14 @@ class _Dataset:
         self._lines = array("I")
         self.names = array("q")
         self._rows: dict[int, int] = {}
+        self._quoted: list[tuple[int, str]] = []
 
         def texts() -> Iterator[str]:
             for example in read_examples(ref, inputs):
                 text = even(input_text(example))
                 self._rows.setdefault(hash(text), len(self._lines))
+                if len(text) >= SHORTEST_QUOTE and f" {text} " in lines:
+                    self._quoted.append((len(self._lines), text))
                 self._lines.append(example.line)
                 given = not example.id.startswith(content_id(example.input))
                 self.names.append(hash(example.id) if given else 0)
@@ -149,16 +154,11 @@ class _Dataset:
 
     def quoted_in(self, shown: Sequence[_Shown]) -> dict[int, tuple[int, float]]:
         """For each line of a prompt that holds one of this dataset's inputs word for word: the first such row."""
-        lines = {index: f" {line.text} " for index, line in enumerate(shown) if line.example is None}
         found: dict[int, tuple[int, float]] = {}
-        if not lines:
-            return found
-        whole = "\n".join(lines.values())
-        for row, text in enumerate(self.texts):
-            if len(text) >= SHORTEST_QUOTE and text in whole:
-                for index, line in lines.items():
-                    if f" {text} " in line:
-                        found.setdefault(index, (row, 1.0))
+        for row, text in self._quoted:
+            for index, line in enumerate(shown):
+                if line.example is None and f" {text} " in f" {line.text} ":
+                    found.setdefault(index, (row, 1.0))
         return found
 
 

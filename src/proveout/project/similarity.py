@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 SHINGLE = 4
 SKETCH = 512
+LONGEST = 1 << 20
+"""How much of a text is looked at, so that memory stays bounded."""
 BANDS, ROWS = 16, 5
 NEIGHBOURS = 8
 """In a crowded bucket, each text is compared with so many next to it, in an order that puts the likest together."""
@@ -118,7 +120,7 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
     batch: list[str] = []
     size = 0
     for text in texts:
-        padded = f" {text} ".ljust(SHINGLE)
+        padded = f" {text[:LONGEST]} ".ljust(SHINGLE)
         batch.append(padded)
         size += len(padded)
         if size >= _BATCH:
