@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import ssl
 from pathlib import Path
+from time import monotonic
 
 import pytest
 import trustme
-from wire_peers import listening, serving
+from wire_peers import ask, listening, serving, until
 
 from proveout.testing.faults import Answer, FaultServer
-from proveout.wire import Client, Responder, ServerRequest, TlsFailed
+from proveout.wire import Client, Limits, Responder, ServerRequest, TlsFailed
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +131,41 @@ async def test_the_wires_own_server_speaks_tls_and_streams(authority: trustme.CA
             answer = await client.send("GET", f"https://127.0.0.1:{server.port}/")
             assert answer.body == bytes(2_500_000)
     assert answer.reused
+
+
+async def test_a_handshake_that_never_ends_is_cut(authority: trustme.CA) -> None:
+    def app(request: ServerRequest, responder: Responder) -> None:
+        responder.reply(200)
+
+    limits = Limits(head_s=0.2)
+    async with serving(app, limits=limits, ssl_context=server_side(authority, "127.0.0.1")) as server:
+        for said in (b"", b"\x16\x03\x01"):
+            started = monotonic()
+            with contextlib.suppress(ConnectionResetError):
+                await ask(server.port, said)
+            assert 0.15 < monotonic() - started < 3
+
+
+async def test_a_server_with_kept_tls_connections_closes_at_once(authority: trustme.CA) -> None:
+    def app(request: ServerRequest, responder: Responder) -> None:
+        responder.reply(200)
+
+    async with Client(ssl_context=trusting(authority)) as client:
+        async with serving(app, ssl_context=server_side(authority, "127.0.0.1")) as server:
+            await client.send("GET", f"https://127.0.0.1:{server.port}/")
+            started = monotonic()
+        assert monotonic() - started < 1
+
+
+async def test_a_tls_client_that_goes_away_is_noticed(authority: trustme.CA) -> None:
+    async def slow(request: ServerRequest, responder: Responder) -> None:
+        await asyncio.sleep(60)
+
+    async with (
+        serving(slow, ssl_context=server_side(authority, "127.0.0.1")) as server,
+        Client(ssl_context=trusting(authority)) as client,
+    ):
+        answer = asyncio.ensure_future(client.send("GET", f"https://127.0.0.1:{server.port}/"))
+        await until(lambda: server.tasks, "the handler to start")
+        answer.cancel()
+        await until(lambda: not server.tasks and not server.connections, "the handler to be cancelled")

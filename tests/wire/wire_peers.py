@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from proveout.wire import Server, serve
-from proveout.wire.server import App
+from proveout.wire import App, Server, serve
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from proveout.wire.exchange import Flow, Response, Timeouts
     from proveout.wire.headers import Headers
     from proveout.wire.loop import run
-    from proveout.wire.server import Limits, Responder, Server, ServerRequest, serve
+    from proveout.wire.server import App, Limits, Responder, Server, ServerRequest, serve
     from proveout.wire.sse import Event, SseDecoder, encode_event
 
 _HOMES = {
@@ -44,11 +44,12 @@ _HOMES = {
     "exchange": ("Flow", "Response", "Timeouts"),
     "headers": ("Headers",),
     "loop": ("run",),
-    "server": ("Limits", "Responder", "Server", "ServerRequest", "serve"),
+    "server": ("App", "Limits", "Responder", "Server", "ServerRequest", "serve"),
     "sse": ("Event", "SseDecoder", "encode_event"),
 }
 
 __all__ = [
+    "App",
     "Client",
     "ClientClosed",
     "ConnectFailed",
