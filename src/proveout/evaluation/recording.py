@@ -11,7 +11,7 @@ from proveout.evaluation.runner import Finished
 from proveout.models import Generation
 
 if TYPE_CHECKING:
-    from proveout.storage import Store
+    from proveout.storage import Outcome, Store
     from proveout.storage.calls import Calls
 
 LONGEST_ANSWER = 20_000
@@ -35,8 +35,12 @@ class StoredCalls:
         await self._calls.put(key, self._encode(generation))
 
 
+GATHERED = 500
+"""Outcomes handed to the store's writer at once: it wakes seldom, and so seldom stands in the event loop's way."""
+
+
 class OutcomeRecorder:
-    """Queues the outcome of every finished call for the store's writer."""
+    """Hands the outcome of every finished call to the store's writer. Call `write` at the end for the last of them."""
 
     def __init__(self, store: Store, run: str, metrics: tuple[str, ...]) -> None:
         from proveout.storage import Outcome, WriterFull
@@ -46,6 +50,7 @@ class OutcomeRecorder:
         self._store = store
         self._run = run
         self._metrics = metrics
+        self._gathered: list[Outcome] = []
 
     def __call__(self, finished: Finished) -> None:
         example, attempt = finished.example, finished.attempt
@@ -56,24 +61,37 @@ class OutcomeRecorder:
                 "answer": attempt.answer.value,
                 "problem": attempt.answer.problem,
             }
-        outcome = self._outcome(
-            run=self._run,
-            example=example.id if example.source == "golden" else f"{example.source}:{example.id}",
-            repeat=finished.repeat,
-            arm=finished.arm,
-            variant=finished.variant.fingerprint,
-            scores={
-                metric: None if score is None else score.value
-                for metric, score in zip(self._metrics, finished.scores, strict=True)
-            },
-            answer=answer,
-            failure=None if finished.failure is None else finished.failure.kind,
+        self._gathered.append(
+            self._outcome(
+                run=self._run,
+                example=example.id if example.source == "golden" else f"{example.source}:{example.id}",
+                repeat=finished.repeat,
+                arm=finished.arm,
+                variant=finished.variant.fingerprint,
+                scores={
+                    metric: None if score is None else score.value
+                    for metric, score in zip(self._metrics, finished.scores, strict=True)
+                },
+                answer=answer,
+                failure=None if finished.failure is None else finished.failure.kind,
+            )
         )
-        try:
-            self._store.outcomes.put_nowait(outcome)
-        except self._full:
-            self._store.writer.flush()
-            self._store.outcomes.put_nowait(outcome)
+        if len(self._gathered) >= GATHERED:
+            self.write()
+
+    def write(self) -> None:
+        """Queue what was gathered.
+
+        Raises:
+            StoreError: earlier outcomes could not be written.
+        """
+        gathered, self._gathered = self._gathered, []
+        for outcome in gathered:
+            try:
+                self._store.outcomes.put_nowait(outcome)
+            except self._full:
+                self._store.writer.flush()
+                self._store.outcomes.put_nowait(outcome)
 
 
 class Tally:

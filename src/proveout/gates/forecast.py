@@ -40,12 +40,14 @@ def forecast(
         reuse: whether finished calls may be reused.
         measured: dollars per call in an earlier run, where there was one.
     """
-    if OpenModels.is_free(variant.model):
+    if variant.model.provider == "replay":
         return Forecast(0.0, 0.0)
     requests = [request_of(variant, example) for example in sample]
     keys = CallKeys(variant.model)
     wanted = {keys.key(request) for request in requests} if reuse else set[bytes]()
     finished = len(store.calls.get_many(list(wanted))) / len(wanted) if wanted else 0.0
+    if OpenModels.is_free(variant.model):
+        return Forecast(finished, 0.0)
     if measured is not None:
         return Forecast(finished, measured)
     price = prices.price(variant.model)

@@ -193,14 +193,16 @@ async def _collect(
     failures, seen = FailureCollector(optional), ReadingCollector()
     flipped = FlipCollector(scoring.index(_shown_metric(prepared)))
     calibrations = await scoring.calibrate(models)
+    recorder = OutcomeRecorder(store, run, scoring.names)
     table = await evaluate(
         prepared.work.tasks(),
         arms,
         scoring.metrics,
         concurrency=prepared.options.concurrency,
-        observers=[tally, failures, seen, flipped, OutcomeRecorder(store, run, scoring.names)],
+        observers=[tally, failures, seen, flipped, recorder],
         models=models,
     )
+    recorder.write()
     return _Collected(table, calibrations, models.spent_on_scorers, tally, failures, seen, flipped)
 
 
