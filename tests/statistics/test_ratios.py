@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -29,7 +29,7 @@ def share(hits: list[bool]) -> float:
 @pytest.mark.parametrize(("clusters", "sigma", "own"), [(30, 0.6, 0.4), (100, 1.0, 0.5), (400, 1.0, 0.8)])
 def test_at_the_margin_at_most_5_percent_pass(clusters: int, sigma: float, own: float) -> None:
     random = np.random.default_rng(7)
-    runs = 200 if clusters < 40 else 400
+    runs = 100 if clusters < 40 else 400
     passed = [ratio_test(*costs(random, clusters, 1.1, sigma, own), margin=0.1).p_value <= 0.05 for _ in range(runs)]
     assert share(passed) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / runs)
 
@@ -84,6 +84,7 @@ def test_interval_and_p_value_agree(clusters: int) -> None:
         assert (test.difference.low > 0.05 - 1e-9) == (test.p_worse <= 0.025 + 1e-9)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.001, 1e3), st.floats(0.001, 1e3)), min_size=2, max_size=60), st.floats(1e-6, 1e6))
 def test_neither_order_nor_currency_matters(pairs: list[tuple[float, float]], currency: float) -> None:
     x, y = np.array(pairs).T
@@ -103,7 +104,7 @@ def test_equal_costs_hold_a_margin_but_show_no_gain() -> None:
 def test_free_beats_paid_and_nothing_can_be_compared_with_free() -> None:
     paid, free = np.full(50, 0.01), np.zeros(50)
     cheaper = ratio_test(paid, free)
-    assert (cheaper.difference.value, cheaper.p_value) == (-1.0, 0.0)
+    assert (cheaper.difference.value, cheaper.p_value) == pytest.approx((-1.0, 0.0), abs=1e-12)
     assert cheaper.difference.high == pytest.approx(-1.0, abs=1e-6)
     assert math.isnan(ratio_test(free, paid).p_value)
 

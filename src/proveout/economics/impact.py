@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DRAWS = 10_000
-MANY_CLUSTERS = 1_000
+MANY_CLUSTERS = 500
 CAUTION = 0.2
 """The quantile of the net value that the score rests on, so that doubt costs points."""
 

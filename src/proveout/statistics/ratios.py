@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -145,6 +146,37 @@ class _RatioEvidence(Protocol):
 
 
 @dataclass(frozen=True)
+class _Residuals(StudentMean):
+    """The mean of sign (k x - y), from moments of x (`values`) and y that are the same for every k."""
+
+    moments: tuple[Floats, Floats, Floats]
+    k: float
+    sign: float
+
+    @cached_property
+    def mean(self) -> float:
+        means, _, _ = self.moments
+        return self.sign * float(self.k * means[0] - means[1])
+
+    @cached_property
+    def error(self) -> float:
+        size = len(self.values)
+        return math.sqrt(max(self._variance, 0.0) / (size - 1))
+
+    @cached_property
+    def skew(self) -> float:
+        _, _, third = self.moments
+        k = self.k
+        cubed = float(k**3 * third[0] - 3 * k**2 * third[1] + 3 * k * third[2] - third[3])
+        return self.sign * cubed / self._variance**1.5 / math.sqrt(len(self.values)) if self._variance > 1e-24 else 0.0
+
+    @cached_property
+    def _variance(self) -> float:
+        _, second, _ = self.moments
+        return float(self.k**2 * second[0] - 2 * self.k * second[1] + second[2])
+
+
+@dataclass(frozen=True)
 class _RatioOfMeans:
     """mean(y) / mean(x), where both means are near 1 and `subsets` are the ratios of random subsets of few clusters."""
 
@@ -152,19 +184,33 @@ class _RatioOfMeans:
     y: Floats
     subsets: Floats | None
 
+    @cached_property
+    def _moments(self) -> tuple[Floats, Floats, Floats]:
+        """Means, second and third central moments, from those of x alone to those of y alone."""
+        x, y = self.x - self.x.mean(), self.y - self.y.mean()
+        second = [x * x, x * y, y * y]
+        third = [x**3, x * x * y, x * y * y, y**3]
+        return _means([self.x, self.y]), _means(second), _means(third)
+
+    def _below(self, k: float) -> StudentMean:
+        return _Residuals(self.x, self._moments, k, 1.0)
+
+    def _above(self, k: float) -> StudentMean:
+        return _Residuals(self.x, self._moments, k, -1.0)
+
     def p_below(self, k: float) -> float:
-        return max(StudentMean(k * self.x - self.y).p_value(0.0), _share_above(self.subsets, k))
+        return max(self._below(k).p_value(0.0), _share_above(self.subsets, k))
 
     def p_above(self, k: float) -> float:
-        return max(StudentMean(self.y - k * self.x).p_value(0.0), _share_below(self.subsets, k))
+        return max(self._above(k).p_value(0.0), _share_below(self.subsets, k))
 
     def upper(self, alpha: float) -> float:
         """The smallest k that the ratio is shown to be below."""
-        found = _boundary(lambda k: StudentMean(k * self.x - self.y).lower(alpha) > 0, float(self.y.mean()), up=True)
+        found = _boundary(lambda k: self._below(k).lower(alpha) > 0, float(self.y.mean()), up=True)
         return max(found, _subset_limit(self.subsets, alpha, up=True))
 
     def lower(self, alpha: float) -> float:
-        found = _boundary(lambda k: StudentMean(self.y - k * self.x).lower(alpha) > 0, float(self.y.mean()), up=False)
+        found = _boundary(lambda k: self._above(k).lower(alpha) > 0, float(self.y.mean()), up=False)
         return min(found, _subset_limit(self.subsets, alpha, up=False))
 
     @property
@@ -217,6 +263,10 @@ def _untested(size: int, margin: float) -> PairedTest:
     return PairedTest(
         Estimate(math.nan, math.nan, math.nan, size), margin, math.nan, math.nan, math.nan, "too little to compare"
     )
+
+
+def _means(columns: list[Floats]) -> Floats:
+    return np.array([float(column.mean()) for column in columns])
 
 
 def _boundary(shown: Callable[[float], bool], start: float, *, up: bool) -> float:
