@@ -60,7 +60,7 @@ def _verdict(finding: Finding, alpha: float) -> tuple[Verdict, str, int]:
             )
         return "pass", f"Shown {target} (p {_p(test.p_value)} at level {alpha:.2g}).", 0
     if test.p_worse <= CONFIDENCE_ALPHA:
-        return "fail", f"Shown not {target} (p {_p(test.p_worse)}).", 0
+        return "fail", f"Shown {_opposite(finding)} (p {_p(test.p_worse)}).", 0
     needs = examples_needed(finding, test, alpha)
     enough = f"; about {needs:,} examples would decide if the difference stays as it is" if needs else ""
     return "inconclusive", f"Not shown {target} (p {_p(test.p_value)} at level {alpha:.2g}){enough}.", needs
@@ -71,7 +71,23 @@ def _target(finding: Finding) -> str:
         return "better than the champion"
     if finding.margin == 0:
         return "no worse than the champion"
-    return f"no worse than the champion by the margin of {finding.margin:g}"
+    return f"no worse than the champion by the margin of {_margin(finding)}"
+
+
+def _opposite(finding: Finding) -> str:
+    """What a failed gate has shown."""
+    if finding.claim == "improves" or finding.margin == 0:
+        return "worse than the champion"
+    return f"worse than the champion by more than the margin of {_margin(finding)}"
+
+
+def _margin(finding: Finding) -> str:
+    """The margin as people say it: per cent of a ratio, points of a share, else the number itself."""
+    if finding.objective in ("latency", "cost"):
+        return f"{finding.margin * 100:g} %"
+    if all(0 <= arm.value <= 1 for arm in (finding.champion, finding.challenger)):
+        return f"{finding.margin * 100:g} points"
+    return f"{finding.margin:g}"
 
 
 def examples_needed(finding: Finding, test: PairedTest, alpha: float, power: float = DEFAULT_POWER) -> int:
