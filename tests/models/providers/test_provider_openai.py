@@ -31,7 +31,7 @@ async def test_a_whole_answer_is_read_with_usage_model_and_time() -> None:
     assert (got.text, got.finish_reason, got.model) == ("Hello!", "stop", "gpt-4.1-2025-04-14")
     assert got.usage == Usage(input_tokens=19, output_tokens=10, cached_tokens=4, reasoning_tokens=3)
     assert got.timings is not None
-    assert 0.05 <= got.timings.e2e < 1
+    assert 0.045 < got.timings.e2e < 10
     assert got.timings.ttft is None
 
 
@@ -116,10 +116,12 @@ async def test_a_stream_gives_text_usage_and_a_time_for_every_token() -> None:
     times = got.timings
     assert times is not None
     assert times.ttft is not None
-    assert 0.04 <= times.ttft < 0.5  # The first chunk with content is the second event.
+    # The first chunk with content is the second event, the last one the fourth. A busy machine can only be late.
+    assert times.ttft > 0.03
     assert len(times.gaps) == 2
-    assert all(0.01 < gap < 0.5 for gap in times.gaps)
-    assert times.e2e >= times.ttft + sum(times.gaps) + 0.05
+    assert times.ttft + sum(times.gaps) > 0.07
+    assert times.e2e >= times.ttft + sum(times.gaps)
+    assert times.e2e > 0.12
 
 
 async def test_tokens_of_one_read_share_one_stamp() -> None:
