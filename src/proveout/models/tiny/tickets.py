@@ -235,9 +235,21 @@ def silver(
 
 
 def _in_turn(order: Sequence[Phrasing], n: int, per_cluster: int, source: random.Random) -> Iterator[Ticket]:
-    """`n` tickets, `per_cluster` in each phrasing before the next one comes; after the last it begins again."""
+    """`n` tickets, `per_cluster` in each phrasing before the next one comes; after the last it begins again. No two
+    differ by capitals and the last mark alone.
+    """
+    written: set[str] = set()
     for number in range(n):
-        yield write_ticket(order[number // per_cluster % len(order)], source)
+        phrasing = order[number // per_cluster % len(order)]
+        ticket = write_ticket(phrasing, source)
+        while _plain(ticket) in written:
+            ticket = write_ticket(phrasing, source)
+        written.add(_plain(ticket))
+        yield ticket
+
+
+def _plain(ticket: Ticket) -> str:
+    return ticket.message.lower().rstrip(".!?")
 
 
 def _row(name: str, ticket: Ticket, expected: Any) -> dict[str, Any]:
