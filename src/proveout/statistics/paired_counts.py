@@ -61,6 +61,7 @@ class PairedCounts:
         return PairedCounts(self.losses, self.wins, self.examples)
 
 
+@lru_cache(maxsize=65_536)
 def _mcnemar(wins: int, losses: int) -> float:
     return float(binomial_sf(wins, wins + losses, 0.5)) if wins + losses else 1.0
 
