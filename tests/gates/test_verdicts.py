@@ -96,6 +96,13 @@ def test_no_number_of_examples_would_decide_when_nothing_differs():
     assert examples_needed(nothing, test, 0.05) == 0
 
 
+def test_too_few_examples_without_any_difference_are_told_how_many_would_rule_out_a_rare_loss():
+    result = judge(finding(scores(90, 10), scores(90, 10)))
+    assert result.verdict == "inconclusive"
+    assert result.needs.examples == 149
+    assert judge(finding(scores(140, 10), scores(140, 10))).verdict == "pass"
+
+
 @pytest.mark.parametrize(
     ("verdicts", "decision"),
     [

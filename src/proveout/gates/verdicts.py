@@ -6,7 +6,7 @@ import math
 
 from proveout.gates._base import CONFIDENCE_ALPHA, DEFAULT_POWER, Finding
 from proveout.gates.scorecard import Difference, Figure, GateResult, Needs, Verdict
-from proveout.statistics import Estimate, PairedTest, clusters_needed
+from proveout.statistics import Estimate, PairedTest, clusters_needed, fewest_clusters
 
 
 def judge(finding: Finding, alpha: float = CONFIDENCE_ALPHA) -> GateResult:
@@ -95,9 +95,14 @@ def examples_needed(finding: Finding, test: PairedTest, alpha: float, power: flo
     differs)."""
     sign = 1.0 if finding.higher_is_better else -1.0
     distance = abs(sign * test.difference.value + test.margin)
-    if not distance > 0 or not test.sd > 0 or math.isnan(distance):
+    if not distance > 0 or math.isnan(distance):
         return 0
-    clusters = clusters_needed(test.sd, distance, alpha=alpha, power=power)
+    if test.sd > 0:
+        clusters = clusters_needed(test.sd, distance, alpha=alpha, power=power)
+    elif 0 < test.margin < 1:
+        clusters = fewest_clusters(test.margin, alpha=alpha)
+    else:
+        return 0
     needed = math.ceil(clusters * finding.per_cluster)
     return max(needed, math.ceil((test.difference.n + 1) * finding.per_cluster))
 
