@@ -15,7 +15,7 @@ from proveout.project.records import DatasetRef, Example
 from proveout.project.row_problems import DatasetError, Problems
 from proveout.project.rows import Row, canonical, csv_rows, json_rows
 
-__all__ = ["DatasetError", "dataset_version", "input_text", "read_examples", "sample_clusters"]
+__all__ = ["DatasetError", "Stamp", "dataset_version", "input_text", "read_examples", "sample_clusters", "stamp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def input_text(example: Example) -> str:
 def _rows(ref: DatasetRef, layout: Layout, problems: Problems) -> Iterator[tuple[int, Row]]:
     suffix = ref.path.suffix.lower()
     try:
-        if suffix in (".jsonl", ".ndjson", ".json"):
+        if suffix == ".jsonl":
             yield from json_rows(ref.path, problems)
         elif suffix == ".csv":
             yield from csv_rows(ref.path, problems, layout.arrange_columns)
