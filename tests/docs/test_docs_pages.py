@@ -1,7 +1,10 @@
 """The documentation says what is so: links lead somewhere, commands and flags exist, files are valid, Python runs."""
 
+import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +62,25 @@ def test_commands_and_flags_exist(text: str):
         assert set(flags) <= known, f"`proveout {' '.join(words)}`"
 
 
+RUN = re.compile(r"<!-- run(?:: (\d))? -->\n```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def test_the_tutorial_runs_as_written(tmp_path: Path):
+    """The marked blocks, one after the other in one shell's folder; the last command ends with the code that is told."""
+    folder = tmp_path
+    for code, text in RUN.findall((ROOT / "docs" / "tutorial.md").read_text()):
+        for line in text.splitlines():
+            if line.startswith("cd "):
+                folder /= line.removeprefix("cd ")
+                continue
+            words = shlex.split(line, comments=True)
+            assert words[0] == "proveout"
+            command = [sys.executable, "-m", "proveout", *words[1:]]
+            ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert ended.returncode in ((0, 3) if not code else (int(code),)), f"{line}\n{ended.stderr}"
+    assert (folder / "tuned.html").exists()
+
+
 @pytest.mark.parametrize("text", list(blocks("yaml")))
 def test_files_are_valid(text: str):
     """A block that begins with a file's own key is a whole file; others are parts of one and must at least be YAML."""
@@ -67,7 +89,7 @@ def test_files_are_valid(text: str):
         kind = next(iter(content), None) if isinstance(content, dict) else None
         schema = export_schemas().get("prices" if kind == "prices" else str(kind))
         if schema is not None:
-            jsonschema.validate(content, schema)
+            jsonschema.validate(json.loads(json.dumps(content, default=str)), schema)
 
 
 @pytest.mark.parametrize("text", list(blocks("python")))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from proveout.evaluation.reading import AnswerReader, Reading
+from proveout.evaluation.recording import clean_text
 from proveout.evaluation.runner import Finished, answer_text
 from proveout.project.records import Example
 
@@ -109,4 +110,4 @@ class ReadingCollector:
 
 def _shown(text: str, answer: str) -> str:
     shown = text if text.strip() == answer else f"{answer}\n\n{text}" if answer not in text else text
-    return shown if len(shown) <= SHOWN_CHARACTERS else shown[:SHOWN_CHARACTERS] + " …"
+    return clean_text(shown if len(shown) <= SHOWN_CHARACTERS else shown[:SHOWN_CHARACTERS] + " …")

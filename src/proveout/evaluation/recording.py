@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +58,8 @@ class OutcomeRecorder:
         answer: Any = None
         if attempt is not None:
             answer = {
-                "text": attempt.text[:LONGEST_ANSWER],
-                "answer": attempt.answer.value,
+                "text": clean_text(attempt.text[:LONGEST_ANSWER]),
+                "answer": _plain(attempt.answer.value),
                 "problem": attempt.answer.problem,
             }
         self._gathered.append(
@@ -92,6 +93,19 @@ class OutcomeRecorder:
             except self._full:
                 self._store.writer.flush()
                 self._store.outcomes.put_nowait(outcome)
+
+
+def clean_text(text: str) -> str:
+    """Text that any file and database can hold: half characters, which no encoding has, become question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _plain(value: Any) -> Any:
+    """A parsed answer as JSON can hold it; a team's own function may have made anything of it."""
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value))
+    except (TypeError, ValueError, RecursionError):
+        return clean_text(reprlib.repr(value))
 
 
 class Tally:

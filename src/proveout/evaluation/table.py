@@ -44,8 +44,8 @@ class ScoreTable:
     and raw text.
 
     A score of NaN means "not measured" (the call or the scorer failed), never "wrong". `answer` and `raw` are 64-bit
-    hashes that are equal exactly when the parsed answers, or the raw texts, are. Tokens and `cost_usd` are NaN where the
-    endpoint did not count them or the price is unknown; `cut` marks answers that ended at the token limit.
+    hashes that are equal exactly when the parsed answers, or the raw texts, are. Tokens and `cost_usd` are NaN where
+    the endpoint did not count them or the price is unknown; `cut` marks answers that ended at the token limit.
     """
 
     def __init__(self, metrics: Sequence[str]) -> None:

@@ -136,6 +136,19 @@ def test_an_endpoint_without_structured_outputs_is_asked_plainly_from_then_on():
     assert ["response_format" in request.parameters for request in models.requests] == [True, False, False]
 
 
+def test_an_endpoint_that_refuses_temperature_is_asked_without_it_from_then_on():
+    def answer(request):
+        if "temperature" in request.parameters:
+            return ModelError("temperature is not supported by this model", kind="bad_request")
+        return '{"reason": "fine", "pass": true}'
+
+    models = ScriptedModels(answer)
+    judge = LLMJudge(JUDGE, RUBRIC)
+    assert [score(judge, models, day).value for day in ("Monday", "Tuesday")] == [1, 1]
+    sent = [sorted({"temperature", "response_format"} & set(request.parameters)) for request in models.requests]
+    assert sent == [["response_format", "temperature"], ["response_format"], ["response_format"]]
+
+
 def test_a_bad_request_for_another_reason_is_a_failed_measurement():
     models = ScriptedModels(ModelError("no such model", kind="bad_request"))
     with pytest.raises(ScorerFailed, match="no such model"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from proveout.evaluation.scorers._base import Models, ScorerFailed, shown
@@ -20,11 +20,16 @@ _THOUGHTS = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _DECODER = json.JSONDecoder()
 
 
+DISPENSABLE = ("response_format", "temperature")
+"""Parameters that a judge does without where its endpoint does not take them: not all know the one, and some newer
+models refuse the other."""
+
+
 @dataclass(slots=True)
 class Manners:
-    """What a judge's endpoint has shown of itself: whether it refuses `response_format`, which not all of them know."""
+    """What a judge's endpoint has shown of itself: the dispensable parameters that it refuses."""
 
-    refuses_format: bool = False
+    refused: set[str] = field(default_factory=set)
 
 
 async def ask(
@@ -38,7 +43,7 @@ async def ask(
 ) -> T:
     """One judgement. `read` turns a JSON object of the judge's answer into it, or raises ValueError where it is none.
 
-    An endpoint that refuses `response_format` is asked without it, then and later.
+    An endpoint that refuses `response_format` or `temperature` is asked without it, then and later.
 
     Raises:
         ScorerFailed: the model gave no answer, or none that can be read in `tries` tries.
@@ -61,21 +66,24 @@ async def ask(
 
 
 async def _generate(models: Models, model: ModelSpec, request: Request, manners: Manners) -> Generation:
+    """One answer, without what the endpoint refuses: what its error names, else first the one, then the other."""
     import msgspec
 
     from proveout.models import ModelError
 
-    plain = {name: value for name, value in request.parameters.items() if name != "response_format"}
-    if not manners.refuses_format and len(plain) < len(request.parameters):
+    refused = set(manners.refused)
+    while True:
+        parameters = {name: value for name, value in request.parameters.items() if name not in refused}
         try:
-            return await models.judge(model, request)
+            generation = await models.judge(model, msgspec.structs.replace(request, parameters=parameters))
         except ModelError as error:
-            if error.kind != "bad_request":
+            left = [name for name in DISPENSABLE if name in parameters]
+            if error.kind != "bad_request" or not left:
                 raise
-        generation = await models.judge(model, msgspec.structs.replace(request, parameters=plain))
-        manners.refuses_format = True
-        return generation
-    return await models.judge(model, msgspec.structs.replace(request, parameters=plain))
+            refused.add(next((name for name in left if name in str(error)), left[0]))
+        else:
+            manners.refused |= refused
+            return generation
 
 
 def find(text: str, read: Callable[[Mapping[str, Any]], T]) -> T:
