@@ -154,7 +154,7 @@ async def test_a_server_with_kept_tls_connections_closes_at_once(authority: trus
         async with serving(app, ssl_context=server_side(authority, "127.0.0.1")) as server:
             await client.send("GET", f"https://127.0.0.1:{server.port}/")
             started = monotonic()
-        assert monotonic() - started < 1
+        assert monotonic() - started < 3
 
 
 async def test_a_tls_client_that_goes_away_is_noticed(authority: trustme.CA) -> None:
