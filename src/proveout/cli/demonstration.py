@@ -52,7 +52,7 @@ def _comparisons(folder: Path) -> list[Comparison]:
 
 
 def _prove(comparison: Comparison, folder: Path, *, show_plan: bool) -> Scorecard:
-    """Run one change and write its scorecard's page."""
+    """Run one change and write its scorecard, to read and as JSON."""
     from proveout.cli import running
     from proveout.reports import write_report
 
@@ -63,6 +63,7 @@ def _prove(comparison: Comparison, folder: Path, *, show_plan: bool) -> Scorecar
     except OSError as error:
         raise BadInput(f"{page.parent} can't be written: {error.strerror}") from None
     write_report(scorecard, "html", page)
+    write_report(scorecard, "json", page.with_suffix(".json"))
     return scorecard
 
 
