@@ -2,7 +2,8 @@
 
     python -m benchmarks.tiny.accuracy
 
-Intervals are 95 %, over the phrasings (clusters), as two tickets in one phrasing are not two pieces of evidence.
+By the statistics of Proveout's gates: means and intervals over the phrasings (clusters), as two tickets in one phrasing
+are not two pieces of evidence, and the accuracy gate's paired test for differences.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from proveout.models._base import Request
 from proveout.models.tiny import BUILDS, Build, TinyModel
 from proveout.models.tiny.instructions import PROMPT, Instruction
-from proveout.models.tiny.tickets import golden
+from proveout.models.tiny.tickets import GROUPS, golden
 from proveout.models.tiny.weights import packed_bytes
 from proveout.project.records import Message
+from proveout.statistics import mean_interval, paired_test
 
 TEMPERATURES = (0.5, 1.0, 1.5)
 PROMPTS = {
@@ -68,59 +70,70 @@ def read_intent(text: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def share(rows: Sequence[dict[str, Any]], hits: Sequence[bool]) -> str:
-    """The mean over clusters, with its t interval; where all clusters are alike, with the exact binomial one."""
-    clusters: defaultdict[str, list[bool]] = defaultdict(list)
-    for row, hit in zip(rows, hits, strict=True):
-        clusters[row["cluster"]].append(hit)
-    means = np.array([np.mean(values) for values in clusters.values()])
-    mean, count = means.mean(), len(means)
-    half = 1.97 * means.std(ddof=1) / np.sqrt(count)
-    low, high = max(0.0, mean - half), min(1.0, mean + half)
-    if mean in (0, 1):
-        rare = 1 - 0.025 ** (1 / count)
-        low, high = (0.0, rare) if mean == 0 else (1 - rare, 1.0)
-    return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+Rows = Sequence[dict[str, Any]]
 
 
-def right(rows: Sequence[dict[str, Any]], trial: Trial, tag: str = "") -> str:
+def clusters(rows: Rows, values: Sequence[float]) -> NDArray[np.float64]:
+    """The values averaged by cluster, as the gates do."""
+    _, codes = np.unique([row["cluster"] for row in rows], return_inverse=True)
+    return np.bincount(codes, weights=values) / np.bincount(codes)
+
+
+def share(rows: Rows, hits: Sequence[bool]) -> str:
+    found = mean_interval(clusters(rows, hits))
+    return f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}], {found.n}"
+
+
+def right(rows: Rows, trial: Trial, tag: str = "") -> str:
     kept = [(row, intent) for row, intent in zip(rows, trial.intents, strict=True) if not tag or tag in row["tags"]]
     return share([row for row, _ in kept], [row["expected"] == intent for row, intent in kept])
 
 
-def agreeing(rows: Sequence[dict[str, Any]], one: Trial, other: Trial) -> str:
+def gain(rows: Rows, base: Trial, trial: Trial) -> str:
+    """The difference of accuracy in points, by the accuracy gate's test."""
+    arms = [
+        clusters(rows, [row["expected"] == intent for row, intent in zip(rows, one.intents, strict=True)])
+        for one in (base, trial)
+    ]
+    found = paired_test(*arms).difference
+    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}], {found.n}"
+
+
+def agreeing(rows: Rows, one: Trial, other: Trial) -> str:
     return share(rows, [first == second for first, second in zip(one.intents, other.intents, strict=True)])
 
 
-def valid(trial: Trial) -> str:
-    return f"{np.mean([intent is not None for intent in trial.intents]):.1%}"
+def valid(rows: Rows, trial: Trial) -> str:
+    return share(rows, [intent is not None for intent in trial.intents])
 
 
-async def run(rows: Sequence[dict[str, Any]]) -> None:
-    clusters = len({row["cluster"] for row in rows})
-    print(f"{len(rows)} tickets in {clusters} phrasings\n")
-    print(
-        "| build | KB packed | accuracy | trained | new | unseen | valid JSON | same answer as f16 |\n"
-        + "|---" * 8
-        + "|"
-    )
+def table(*columns: str) -> None:
+    print("\n| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|", flush=True)
+
+
+def line(*cells: str) -> None:
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+async def run(rows: Rows) -> None:
+    print(f"{len(rows)} tickets in {len({row['cluster'] for row in rows})} phrasings; value [95 % interval], n")
     base = await ask(rows, "f16")
-    for build in BUILDS:
-        trial = await ask(rows, build)
-        groups = " | ".join(right(rows, trial, tag) for tag in ("trained", "new", "unseen"))
-        figures = f"{right(rows, trial)} | {groups} | {valid(trial)} | {agreeing(rows, base, trial)}"
-        print(f"| {build} | {packed_bytes(build) / 1000:.0f} | {figures} |", flush=True)
-    print("\n| temperature (f16) | accuracy | valid JSON | two draws agree |\n|---|---|---|---|")
+    trials = {build: await ask(rows, build) for build in BUILDS}
+    table("build", "KB packed", "accuracy", "points to f16", "valid JSON", "same answer as f16")
+    for build, trial in trials.items():
+        figures = right(rows, trial), gain(rows, base, trial), valid(rows, trial), agreeing(rows, base, trial)
+        line(build, f"{packed_bytes(build) / 1000:.0f}", *figures)
+    table("accuracy of", *GROUPS)
+    for build, trial in trials.items():
+        line(build, *(right(rows, trial, group) for group in GROUPS))
+    table("temperature (f16)", "accuracy", "valid JSON", "two draws agree")
     for temperature in TEMPERATURES:
-        first = await ask(rows, "f16", temperature)
-        second = await ask(rows, "f16", temperature, repeat=1)
-        print(
-            f"| {temperature} | {right(rows, first)} | {valid(first)} | {agreeing(rows, first, second)} |", flush=True
-        )
-    print("\n| prompt (f16) says | accuracy | on mixed tickets |\n|---|---|---|")
+        first, second = [await ask(rows, "f16", temperature, repeat=repeat) for repeat in (0, 1)]
+        line(str(temperature), right(rows, first), valid(rows, first), agreeing(rows, first, second))
+    table("prompt (f16) says", "accuracy", "on mixed tickets")
     for name, prompt in PROMPTS.items():
         trial = await ask(rows, "f16", prompt=prompt)
-        print(f"| {name} | {right(rows, trial)} | {right(rows, trial, 'mixed')} |", flush=True)
+        line(name, right(rows, trial), right(rows, trial, "mixed"))
 
 
 def main() -> None:
