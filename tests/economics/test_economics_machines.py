@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proveout.economics import Serving, break_even, hosting, token_seconds
@@ -39,6 +39,7 @@ def test_idle_machines_make_tokens_dear() -> None:
     assert idle.usd_per_request == pytest.approx(10 * busy.usd_per_request)
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.floats(1e-3, 1e3), st.floats(1e3, 1e10), st.floats(1, 10), st.floats(0.1, 1), st.integers(0, 3))
 def test_replicas_bear_the_peak_and_one_fewer_would_not(
     goodput: float, requests: float, peak: float, headroom: float, spare: int
@@ -80,6 +81,7 @@ def test_a_cheap_api_is_never_beaten() -> None:
     assert found.needed_utilisation > 1
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.floats(1e-5, 1e-1), st.floats(0.1, 50), st.floats(1, 4), st.integers(0, 2))
 def test_the_staircase_agrees_with_the_months_bill(api: float, goodput: float, peak: float, spare: int) -> None:
     serving = Serving(OWNED, goodput, spare=spare)

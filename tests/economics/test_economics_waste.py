@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proveout.economics import AnswerParts, Spent, Tokens, answer_parts, cost_usd, repeated_prefix, split_bill
@@ -49,6 +49,7 @@ values: Any = st.recursive(
 )
 
 
+@settings(deadline=None, derandomize=True)
 @given(values, st.text(), st.text(), st.none() | st.lists(st.text(), max_size=3), st.sampled_from([None, 2]))
 def test_every_character_has_one_use(value: Any, before: str, after: str, reads: Any, indent: int | None) -> None:
     text = before + json.dumps(value, indent=indent) + after
@@ -97,6 +98,7 @@ requests = st.builds(
 )
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(requests, min_size=1, max_size=20), st.sampled_from([1.0, 0.5]))
 def test_all_lines_add_up_to_the_bill(spent: list[Spent], factor: float) -> None:
     found = split_bill(spent, PRICE, factor)
