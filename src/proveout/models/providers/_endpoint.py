@@ -137,6 +137,23 @@ class Endpoint:
                 return await self._attempt(request)
             raise
 
+    async def watch(self, request: Request, draft: Draft) -> tuple[float, float]:
+        """One answer read into `draft` from one attempt, for those who time it themselves: when the request was
+        written, and when the answer's last byte came (`time.monotonic`). Where this raises, `draft` holds what had
+        come.
+
+        Raises:
+            ModelError: no whole answer was had.
+        """
+        if self._closed:
+            raise self._failures.error("cut", "the model was closed")
+        try:
+            return await self._watched(request, draft)
+        except ModelError as error:
+            if error.kind == "bad_request" and self._api.learn(error):
+                return await self._watched(request, draft)
+            raise
+
     async def aclose(self) -> None:
         """Take no further calls. Idempotent."""
         self._closed = True
@@ -164,6 +181,30 @@ class Endpoint:
 
     async def _streamed(self, post: Post, headers: HeaderPairs) -> Generation:
         draft = Draft()
+        stream, sent, done = await self._read_stream(post, headers, draft)
+        if not stream.streaming:
+            body = bytes(stream.kept or b"")
+            if not 200 <= stream.status < 300:
+                headers_back = stream.headers or wire.Headers()
+                return filtered(self._failures.of_status(stream.status, headers_back, body), done - sent)
+            return self._whole(body, sent, done)
+        return self._closed_draft(draft, sent, done, streamed=True)
+
+    async def _watched(self, request: Request, draft: Draft) -> tuple[float, float]:
+        post = self._api.post(request)
+        headers = self._headers if self._signer is None else await self._signer.headers(post, True)
+        stream, sent, done = await self._read_stream(post, headers, draft)
+        if not stream.streaming:
+            body = bytes(stream.kept or b"")
+            if not 200 <= stream.status < 300:
+                raise self._failures.of_status(stream.status, stream.headers or wire.Headers(), body)
+            self._read_whole(body, draft)
+        if draft.empty:
+            raise self._failures.error("malformed", "the answer holds no choice", retryable=True)
+        return sent, done
+
+    async def _read_stream(self, post: Post, headers: HeaderPairs, draft: Draft) -> tuple[_Stream, float, float]:
+        """Read an answer into `draft` if it is a stream, and else keep its bytes; with the times at the socket."""
         stream = _Stream(self._api.feed(draft))
         sent = monotonic()
         try:
@@ -184,18 +225,16 @@ class Endpoint:
             done = stream.at  # The stream said that it is whole; how its connection ends does not matter.
         except UNREADABLE as error:
             raise self._failures.of_reading(error) from error
-        if not stream.streaming:
-            body = bytes(stream.kept or b"")
-            if not 200 <= stream.status < 300:
-                headers_back = stream.headers or wire.Headers()
-                return filtered(self._failures.of_status(stream.status, headers_back, body), done - sent)
-            return self._whole(body, sent, done)
-        if draft.finish is None and not draft.ended:
+        if stream.streaming and draft.finish is None and not draft.ended:
             raise self._failures.error("cut", "the stream ended before the answer did", retryable=True)
-        return self._closed_draft(draft, sent, done, streamed=True)
+        return stream, sent, done
 
     def _whole(self, body: bytes, sent: float, done: float) -> Generation:
         draft = Draft()
+        self._read_whole(body, draft)
+        return self._closed_draft(draft, sent, done, streamed=False)
+
+    def _read_whole(self, body: bytes, draft: Draft) -> None:
         try:
             answer = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -204,7 +243,6 @@ class Endpoint:
             self._api.read(answer, draft)
         except UNREADABLE as error:
             raise self._failures.of_reading(error) from error
-        return self._closed_draft(draft, sent, done, streamed=False)
 
     def _closed_draft(self, draft: Draft, sent: float, done: float, *, streamed: bool) -> Generation:
         if draft.empty:
