@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         semantic_entropy,
         total_agreement,
     )
+    from proveout.statistics.betting import AnytimeTest, anytime_test, block_differences
     from proveout.statistics.intervals import mean_interval, proportion_interval
     from proveout.statistics.multiplicity import holm, online_level
     from proveout.statistics.paired import paired_test
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         prediction_powered_test,
     )
     from proveout.statistics.quantiles import quantile_interval
+    from proveout.statistics.ratio_mismatch import mismatch_evidence
     from proveout.statistics.ratios import ratio_interval, ratio_of_ratios_test, ratio_test
 
 _HOMES = {
@@ -46,6 +48,7 @@ _HOMES = {
         "semantic_entropy",
         "total_agreement",
     ),
+    "betting": ("AnytimeTest", "anytime_test", "block_differences"),
     "intervals": ("mean_interval", "proportion_interval"),
     "multiplicity": ("holm", "online_level"),
     "paired": ("paired_test",),
@@ -60,14 +63,18 @@ _HOMES = {
     ),
     "prediction_powered": ("JudgeAccuracy", "judge_accuracy", "prediction_powered_mean", "prediction_powered_test"),
     "quantiles": ("quantile_interval",),
+    "ratio_mismatch": ("mismatch_evidence",),
     "ratios": ("ratio_interval", "ratio_of_ratios_test", "ratio_test"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AnytimeTest",
     "Estimate",
     "JudgeAccuracy",
     "PairedTest",
+    "anytime_test",
+    "block_differences",
     "clusters_needed",
     "cohen_kappa",
     "fewest_clusters",
@@ -76,6 +83,7 @@ __all__ = [
     "krippendorff_alpha",
     "mean_interval",
     "minimal_detectable_difference",
+    "mismatch_evidence",
     "online_level",
     "paired_test",
     "pairwise_agreement",
