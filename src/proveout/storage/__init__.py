@@ -1,4 +1,4 @@
-"""The store: finished calls, runs, outcomes, the ledger and events, in SQLite or PostgreSQL.
+"""The store: calls, runs, outcomes, the ledger, events, releases, traces and feedback, in SQLite or PostgreSQL.
 
 `open_store(url)` is the way in. Names are loaded when first used, because SQLAlchemy takes a fifth of a second to
 import.
@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from proveout.storage.errors import StoreError, WriterFull
-    from proveout.storage.records import Claim, Event, LedgerEntry, Outcome, Run, RunState
+    from proveout.storage.records import Claim, Event, Feedback, LedgerEntry, Outcome, Release, Run, RunState, Trace
     from proveout.storage.store import Store, open_store
 
 __all__ = [
     "Claim",
     "Event",
+    "Feedback",
     "LedgerEntry",
     "Outcome",
+    "Release",
     "Run",
     "RunState",
     "Store",
     "StoreError",
+    "Trace",
     "WriterFull",
     "open_store",
 ]

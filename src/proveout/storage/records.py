@@ -96,3 +96,82 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     subject: str
     body: Any
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """What one environment serves for one service during one epoch: a period of constant weights.
+
+    Variants are named by fingerprint. `weights` say which share of units each serves (they need not add up to one);
+    `shadow` which share of requests is copied to a variant beside the answer; `fallback` who answers, in order, when
+    the chosen variant can't. `champion` is the one that the environment's file named when this was decided: the
+    release holds for as long as the file names that one (empty: whatever it names). `epoch` 0 is the file itself.
+    """
+
+    environment: str
+    service: str
+    weights: dict[str, float]
+    champion: str = ""
+    shadow: dict[str, float] = {}
+    fallback: tuple[str, ...] = ()
+    change: str = ""
+    step: str = ""
+    epoch: int = 0
+    created: float = 0.0
+
+
+class Trace(msgspec.Struct, kw_only=True):
+    """One served request, or one copy of it in the shadow (`shadow_of` is then the trace that it copies). Fields are
+    the table's columns, in order.
+
+    `chosen` is the variant that the release's weights drew, with `propensity`; `variant` the one that answered, which
+    differs after a fallback: a signal about a challenger counts by `chosen`. `unit` is a hash. Times are seconds;
+    `ttft` to the first content, `stall` the largest gap between two of the `reads` that brought content. `error` is a
+    short stable word. `cached` answers came from the gateway and say nothing about a variant's speed. `valid`: the
+    answer met the service's output contract.
+    """
+
+    id: str
+    service: str
+    environment: str
+    operation: str = "chat"
+    started: float = 0.0
+    epoch: int = 0
+    step: str = ""
+    chosen: str = ""
+    propensity: float = 1.0
+    variant: str = ""
+    variant_name: str = ""
+    unit: str | None = None
+    status: int = 0
+    error: str | None = None
+    finish: str | None = None
+    streamed: bool = False
+    e2e: float = 0.0
+    ttft: float | None = None
+    stall: float | None = None
+    reads: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cost_usd: float | None = None
+    attempts: int = 0
+    cached: bool = False
+    valid: bool | None = None
+    refused: bool | None = None
+    shadow_of: str | None = None
+    parent: str | None = None
+    client: str | None = None
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    """A score given to a trace afterwards. `value` is any JSON scalar; `score` its number, where it has one (true is 1,
+    false 0). Of several with one trace and name, the last holds.
+    """
+
+    id: str
+    trace: str
+    name: str
+    value: Any
+    score: float | None = None
+    comment: str | None = None
+    created: float = 0.0

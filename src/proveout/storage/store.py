@@ -9,14 +9,16 @@ from proveout.storage.database import Database
 from proveout.storage.events import Events
 from proveout.storage.ledger import Ledger
 from proveout.storage.outcomes import Outcomes
+from proveout.storage.releases import Releases
 from proveout.storage.runs import Runs
 from proveout.storage.schema import ensure_schema
+from proveout.storage.traces import FeedbackRows, Traces
 from proveout.storage.writer import Writer
 
 
 class Store:
-    """All that Proveout keeps, by what it is: `calls`, `runs`, `outcomes`, `ledger`, `events`; and the `writer`
-    behind them.
+    """All that Proveout keeps, by what it is: `calls`, `runs`, `outcomes`, `ledger`, `events`, `releases`, `traces`,
+    `feedback`; and the `writer` behind them.
 
     `url` shows no password. Close it, or use it in a `with`, so that what is queued gets written.
     """
@@ -30,6 +32,9 @@ class Store:
         self.outcomes = Outcomes(database, self.writer)
         self.ledger = Ledger(database)
         self.events = Events(database, self.writer)
+        self.releases = Releases(database)
+        self.traces = Traces(database)
+        self.feedback = FeedbackRows(database, self.writer)
 
     def close(self) -> None:
         """Write what is queued and disconnect. Idempotent.
