@@ -230,7 +230,7 @@ def test_a_damaged_file(tmp_path: Path) -> None:
     with open_store(f"sqlite:///{path}") as store:
         put(store, *(f"{number}".encode() for number in range(2_000)))
     content = bytearray(path.read_bytes())
-    spared = 2**16  # The pages that describe the tables, which opening reads.
+    spared = 2**17  # The pages that describe the tables, which opening reads.
     content[spared:] = bytes(len(content) - spared)
     path.write_bytes(content)
     with (
