@@ -155,3 +155,20 @@ def test_a_runaway_answer_is_pointed_out(tmp_path: Path) -> None:
     assert odd["count"] == 1
     assert tail is not None
     assert tail["variant"] == "cheap"
+
+
+def test_what_of_the_bill_could_be_saved_is_told(tmp_path: Path) -> None:
+    challenger = recorded(2)
+    for row in challenger.values():
+        row["output"] = f"The answer to this is, as far as I can tell, {row['output']}"
+        row["usage"] = {"input_tokens": 20, "output_tokens": 60}
+    card = run(tmp_path, challenger, [BASE, CHEAP], service={"output": {"choices": [str(n) for n in range(EXAMPLES)]}})[
+        1
+    ]
+    shares = {one["kind"]: one for one in card["waste"]}
+    assert round(sum(one["challenger"] for one in shares.values()), 6) == 100
+    assert shares["talk"]["challenger"] > 50 > shares["talk"]["champion"]
+    told = notice(card, "waste")
+    assert told is not None
+    assert told["variant"] == "cheap"
+    assert "text beside the answer" in told["message"]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from proveout.evaluation.runner import Arm, Finished, Metric, Observer, evaluate, request_of
     from proveout.evaluation.scorers import ScorerError, create_scorer, describe_scorer, known_scorers
     from proveout.evaluation.scoring import HUMAN, Scoring
+    from proveout.evaluation.spending import SpendingCollector
     from proveout.evaluation.table import ScoreTable
     from proveout.evaluation.workload import Repeats, Task, tasks
 
@@ -26,6 +27,7 @@ _HOMES = {
     "runner": ("Arm", "Finished", "Metric", "Observer", "evaluate", "request_of"),
     "scorers": ("ScorerError", "create_scorer", "describe_scorer", "known_scorers"),
     "scoring": ("HUMAN", "Scoring"),
+    "spending": ("SpendingCollector",),
     "table": ("ScoreTable",),
     "workload": ("Repeats", "Task", "tasks"),
 }
@@ -48,6 +50,7 @@ __all__ = [
     "ScoreTable",
     "ScorerError",
     "Scoring",
+    "SpendingCollector",
     "StoredCalls",
     "Tally",
     "Task",

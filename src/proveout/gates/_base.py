@@ -3,15 +3,16 @@ in `verdicts`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import ClassVar, Protocol, Self
 
 from proveout.economics.prices import PriceBook
 from proveout.economics.public_prices import public_price
+from proveout.economics.waste import Spent
 from proveout.evaluation.table import ScoreTable
-from proveout.gates.scorecard import Claim, Measure, MonthlyImpact, Notice
+from proveout.gates.scorecard import Claim, Measure, MonthlyImpact, Notice, WasteShare
 from proveout.project.records import Objective, ObjectiveSpec, Project, Service, Variant
 from proveout.statistics import Estimate, PairedTest
 
@@ -67,6 +68,7 @@ class Findings:
     measures: tuple[Measure, ...] = ()
     notices: tuple[Notice, ...] = ()
     impact: MonthlyImpact | None = None
+    waste: tuple[WasteShare, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ class Pricing:
 class Evidence:
     """What was collected for the gates of one run.
 
-    `judged` maps metrics that a model judges to whether that judge was calibrated against people's labels.
+    `judged` maps metrics that a model judges to whether that judge was calibrated against people's labels; `spent` is
+    what both arms' paid answers were made of.
     """
 
     service: Service
@@ -96,6 +99,7 @@ class Evidence:
     judged: Mapping[str, bool] = field(default_factory=dict[str, bool])
     lower_is_better: frozenset[str] = frozenset()
     pricing: Pricing | None = None
+    spent: tuple[Sequence[Spent], Sequence[Spent]] = ((), ())
 
 
 class Gate(Protocol):

@@ -14,10 +14,11 @@ from proveout.economics import ledger as books
 from proveout.economics.impact import Impact, Traffic, monthly_impact
 from proveout.economics.prices import TokenColumns, costs_usd, priced_name, tier_factor
 from proveout.economics.public_prices import public_source
+from proveout.economics.waste import Waste, split_bill
 from proveout.evaluation.table import ScoreTable
 from proveout.gates._base import DEFAULT_MAX_FAILURES, Demand, Evidence, Finding, Findings, Pricing, not_measured
 from proveout.gates.pairing import Paired, Values, example_means, from_source, pair, too_many_missing
-from proveout.gates.scorecard import Claim, ImpactDriver, Measure, MonthlyImpact, Notice
+from proveout.gates.scorecard import Claim, ImpactDriver, Measure, MonthlyImpact, Notice, WasteShare
 from proveout.gates.verdicts import figure
 from proveout.project.records import Objective, ObjectiveSpec, Price, Service, Variant
 from proveout.statistics import Estimate, PairedTest, mean_interval, ratio_interval, ratio_of_ratios_test, ratio_test
@@ -28,7 +29,18 @@ PER_SUCCESS = "usd_per_success"
 CACHED_MUCH = 0.01
 """The share of input tokens read from a provider's prompt cache from which that is told."""
 
-_Arms = tuple[Values, Values]
+WASTED_MUCH = 5.0
+"""Percent of a bill from which its waste is told."""
+
+_WASTE = {
+    "syntax": "JSON syntax",
+    "unread": "fields nobody reads",
+    "talk": "text beside the answer",
+    "reasoning": "needless reasoning",
+    "truncated": "cut answers",
+    "retried": "paid retries",
+    "repeated_prefix": "a repeated beginning that no cache read",
+}
 
 
 class _Unmeasured(Exception):
@@ -74,7 +86,9 @@ class CostGate:
         if impact is not None:
             notices.insert(0, _impact_notice(impact))
         measures = _measures(evidence.table, costs, ledgers, metric)
-        return Findings((finding,), tuple(measures), tuple(notices), impact)
+        bills = _bills(evidence, pricing)
+        notices += _waste_notices(bills, pricing)
+        return Findings((finding,), tuple(measures), tuple(notices), impact, _waste_shares(bills))
 
 
 def _costs(evidence: Evidence, pricing: Pricing, spec: ObjectiveSpec) -> _Costs:
@@ -337,6 +351,37 @@ def _impact_notice(impact: MonthlyImpact) -> Notice:
 def _dollars(amount: float, *, sign: bool = True) -> str:
     size = f"${abs(amount):,.0f}" if abs(amount) >= 100 else f"${abs(amount):,.2f}"
     return f"{'−' if amount < 0 else '+'}{size}" if sign else size
+
+
+def _bills(evidence: Evidence, pricing: Pricing) -> list[Waste]:
+    """Both variants' bills, split by use; none where an arm has no answers to split."""
+    bills: list[Waste] = []
+    for variant, spent in zip(pricing.variants, evidence.spent, strict=True):
+        priced = _price(pricing, variant)
+        if not spent or isinstance(priced, str):
+            return []
+        bills.append(split_bill(spent, *priced))
+    return bills
+
+
+def _waste_shares(bills: Sequence[Waste]) -> tuple[WasteShare, ...]:
+    if not bills:
+        return ()
+    pairs = zip(bills[0].lines, bills[1].lines, strict=True)
+    return tuple(WasteShare(kind=one.kind, champion=one.percent, challenger=two.percent) for one, two in pairs)
+
+
+def _waste_notices(bills: Sequence[Waste], pricing: Pricing) -> list[Notice]:
+    """What of a bill could be saved, the largest part first, where it is worth a look."""
+    notices: list[Notice] = []
+    for bill, variant in zip(bills, pricing.variants, strict=False):
+        wasted = sorted((line for line in bill.lines if line.kind != "useful"), key=lambda line: -line.percent)
+        total = sum(line.percent for line in wasted)
+        if total >= WASTED_MUCH:
+            parts = ", ".join(f"{_WASTE[line.kind]} {line.percent:.1f}%" for line in wasted if line.percent >= 0.5)
+            message = f"About {total:.0f}% of the bill could be saved: {parts}."
+            notices.append(Notice(kind="waste", message=message, variant=variant.name))
+    return notices
 
 
 def _traffic(service: Service) -> Traffic | None:

@@ -21,6 +21,7 @@ from proveout.evaluation import (
     ReadingCollector,
     ScoreTable,
     Scoring,
+    SpendingCollector,
     Tally,
     evaluate,
 )
@@ -147,6 +148,7 @@ class _Collected:
     failures: FailureCollector
     seen: ReadingCollector
     flipped: FlipCollector
+    spending: SpendingCollector
 
 
 async def prove(prepared: Prepared, store: Store, on_progress: Callable[[Tally], None] | None = None) -> Scorecard:
@@ -192,6 +194,7 @@ async def _collect(
     optional = frozenset(place for place, metric in enumerate(scoring.metrics) if metric.optional)
     failures, seen = FailureCollector(optional), ReadingCollector()
     flipped = FlipCollector(scoring.index(_shown_metric(prepared)))
+    spending = SpendingCollector()
     calibrations = await scoring.calibrate(models)
     recorder = OutcomeRecorder(store, run, scoring.names)
     table = await evaluate(
@@ -199,11 +202,11 @@ async def _collect(
         arms,
         scoring.metrics,
         concurrency=prepared.options.concurrency,
-        observers=[tally, failures, seen, flipped, recorder],
+        observers=[tally, failures, seen, flipped, spending, recorder],
         models=models,
     )
     recorder.write()
-    return _Collected(table, calibrations, models.spent_on_scorers, tally, failures, seen, flipped)
+    return _Collected(table, calibrations, models.spent_on_scorers, tally, failures, seen, flipped, spending)
 
 
 def _scorecard(
@@ -218,6 +221,7 @@ def _scorecard(
         judged=scoring.judged(collected.calibrations),
         lower_is_better=scoring.lower_is_better,
         pricing=Pricing.of(comparison.project, started.date(), (comparison.champion, comparison.challenger)),
+        spent=collected.spending.spent(),
     )
     measured = [_measure(gate, evidence, spec, comparison) for gate, spec in prepared.gates]
     measured += [Findings((_no_gate(spec, comparison),)) for spec in prepared.unmeasured]
@@ -256,6 +260,7 @@ def _scorecard(
         version=__version__,
         settings=_settings(prepared, tally, table.column("seconds")),
         impact=next((findings.impact for findings in measured if findings.impact is not None), None),
+        waste=tuple(share for findings in measured for share in findings.waste),
     )
 
 

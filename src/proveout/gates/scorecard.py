@@ -105,6 +105,15 @@ class MonthlyImpact(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
 
 
+class WasteShare(msgspec.Struct, frozen=True, kw_only=True):
+    """One use of the money (`useful`, `syntax`, `unread`, `talk`, ...), in percent of both variants' bills. All uses
+    together are 100."""
+
+    kind: str
+    champion: float
+    challenger: float
+
+
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
     """One tag's examples on their own: exploration, never a verdict."""
 
@@ -207,6 +216,7 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     settings: dict[str, Any] = {}
     impact: MonthlyImpact | None = None
+    waste: tuple[WasteShare, ...] = ()
 
     @property
     def exit_code(self) -> int:
