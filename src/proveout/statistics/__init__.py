@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         semantic_entropy,
         total_agreement,
     )
+    from proveout.statistics.bandits import Batch, arm_difference, bandit_winner, thompson_shares
     from proveout.statistics.betting import AnytimeTest, anytime_test, block_differences
     from proveout.statistics.intervals import mean_interval, proportion_interval
     from proveout.statistics.multiplicity import holm, online_level
@@ -48,6 +49,7 @@ _HOMES = {
         "semantic_entropy",
         "total_agreement",
     ),
+    "bandits": ("Batch", "arm_difference", "bandit_winner", "thompson_shares"),
     "betting": ("AnytimeTest", "anytime_test", "block_differences"),
     "intervals": ("mean_interval", "proportion_interval"),
     "multiplicity": ("holm", "online_level"),
@@ -70,10 +72,13 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AnytimeTest",
+    "Batch",
     "Estimate",
     "JudgeAccuracy",
     "PairedTest",
     "anytime_test",
+    "arm_difference",
+    "bandit_winner",
     "block_differences",
     "clusters_needed",
     "cohen_kappa",
@@ -100,6 +105,7 @@ __all__ = [
     "sd_from_discordance",
     "sd_from_runs",
     "semantic_entropy",
+    "thompson_shares",
     "total_agreement",
 ]
 
