@@ -20,6 +20,8 @@ _MAX_CONNECT_S = 10.0
 HeaderPairs = Sequence[tuple[str, str]]
 Feed = Callable[[float, bytes], None]
 """Takes a piece of a stream with the time of the read that brought it."""
+Seen = Callable[[float], None]
+"""Is told the time of each read of a stream, after its feed has taken it."""
 
 
 class Post(NamedTuple):
@@ -137,10 +139,12 @@ class Endpoint:
                 return await self._attempt(request)
             raise
 
-    async def watch(self, request: Request, draft: Draft) -> tuple[float, float]:
+    async def watch(
+        self, request: Request, draft: Draft, *, seen: Seen | None = None, flow: wire.Flow | None = None
+    ) -> tuple[float, float]:
         """One answer read into `draft` from one attempt, for those who time it themselves: when the request was
         written, and when the answer's last byte came (`time.monotonic`). Where this raises, `draft` holds what had
-        come.
+        come. `seen` is told the time of each read once its content is in the draft; what it raises ends the call.
 
         Raises:
             ModelError: no whole answer was had.
@@ -148,10 +152,10 @@ class Endpoint:
         if self._closed:
             raise self._failures.error("cut", "the model was closed")
         try:
-            return await self._watched(request, draft)
+            return await self._watched(request, draft, seen, flow)
         except ModelError as error:
             if error.kind == "bad_request" and self._api.learn(error):
-                return await self._watched(request, draft)
+                return await self._watched(request, draft, seen, flow)
             raise
 
     async def aclose(self) -> None:
@@ -190,10 +194,12 @@ class Endpoint:
             return self._whole(body, sent, done)
         return self._closed_draft(draft, sent, done, streamed=True)
 
-    async def _watched(self, request: Request, draft: Draft) -> tuple[float, float]:
+    async def _watched(
+        self, request: Request, draft: Draft, seen: Seen | None, flow: wire.Flow | None
+    ) -> tuple[float, float]:
         post = self._api.post(request)
         headers = self._headers if self._signer is None else await self._signer.headers(post, True)
-        stream, sent, done = await self._read_stream(post, headers, draft)
+        stream, sent, done = await self._read_stream(post, headers, draft, seen, flow)
         if not stream.streaming:
             body = bytes(stream.kept or b"")
             if not 200 <= stream.status < 300:
@@ -203,9 +209,17 @@ class Endpoint:
             raise self._failures.error("malformed", "the answer holds no choice", retryable=True)
         return sent, done
 
-    async def _read_stream(self, post: Post, headers: HeaderPairs, draft: Draft) -> tuple[_Stream, float, float]:
+    async def _read_stream(
+        self,
+        post: Post,
+        headers: HeaderPairs,
+        draft: Draft,
+        seen: Seen | None = None,
+        flow: wire.Flow | None = None,
+    ) -> tuple[_Stream, float, float]:
         """Read an answer into `draft` if it is a stream, and else keep its bytes; with the times at the socket."""
-        stream = _Stream(self._api.feed(draft))
+        feed = self._api.feed(draft)
+        stream = _Stream(feed if seen is None else _seen_by(seen, feed))
         sent = monotonic()
         try:
             response = await self._client.send(
@@ -217,6 +231,7 @@ class Endpoint:
                 max_body_bytes=MAX_ANSWER_BYTES,
                 on_head=stream.on_head,
                 on_data=stream.on_data,
+                flow=flow,
             )
             sent, done = response.sent, response.done
         except wire.WireError as error:
@@ -251,6 +266,14 @@ class Endpoint:
             return draft.generation(sent, done, streamed=streamed)
         except UNREADABLE as error:
             raise self._failures.of_reading(error) from error
+
+
+def _seen_by(seen: Seen, feed: Feed) -> Feed:
+    def both(at: float, piece: bytes) -> None:
+        feed(at, piece)
+        seen(at)
+
+    return both
 
 
 def _no_json(body: bytes) -> str:

@@ -64,6 +64,11 @@ class ChatApi:
         elif limit == "max_tokens":
             self._renames["max_completion_tokens"] = limit
 
+    @property
+    def renames(self) -> Mapping[str, str]:
+        """Parameters that the endpoint knows by other names."""
+        return self._renames
+
     def post(self, request: Request) -> Post:
         body: dict[str, Any] = {"model": self._model} if self._model else {}
         body["messages"] = [as_openai(message) for message in request.messages]

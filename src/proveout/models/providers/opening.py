@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from proveout import __version__
 from proveout.models._base import Model
@@ -28,6 +29,41 @@ def open_endpoint(spec: ModelSpec, client: Client) -> Model:
     if opener is None:
         raise LookupError(f"there is no provider {spec.provider!r}; there are {', '.join(sorted(PROVIDERS))}")
     return opener(spec, client)
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """An endpoint that takes bodies in OpenAI's own format, for callers that pass such bodies on.
+
+    `model` is the name to write into a body (empty: none), `renames` the parameters that it knows by other names, and
+    `stream_usage` whether it takes `stream_options`.
+    """
+
+    url: str
+    model: str
+    headers: HeaderPairs
+    renames: Mapping[str, str]
+    stream_usage: bool
+    failures: Failures
+
+
+def open_direct(spec: ModelSpec, path: str = "/chat/completions") -> Direct | None:
+    """Where to send bodies of one of OpenAI's APIs; None where the provider speaks another format.
+
+    Raises:
+        LookupError: as `open_endpoint`.
+    """
+    from proveout.models.providers.openai_chat import ChatApi
+
+    service = SERVICES.get(spec.provider)
+    if service is None:
+        return None
+    headers, failures = _known(spec, service.key_header)
+    where = place(spec, service, path)
+    renames: Mapping[str, str] = {}
+    if path == "/chat/completions":
+        renames = ChatApi(where.url, where.model, service.dialect, failures, names=spec.name or where.model).renames
+    return Direct(where.url, where.model, headers, renames, service.dialect.stream_usage, failures)
 
 
 def open_embeddings(spec: ModelSpec, client: Client) -> Embedder:
