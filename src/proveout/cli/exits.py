@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -19,7 +20,7 @@ class BadInput(Exception):
 
 def guarded(app: Callable[[], object]) -> None:
     """Run the app; turn foreseen errors into a message on standard error and an exit code. The unforeseen keep their
-    traceback."""
+    traceback, and count as not measured: Python's own exit code for them, 1, would read as a verdict."""
     try:
         app()
     except BadInput as error:
@@ -29,7 +30,8 @@ def guarded(app: Callable[[], object]) -> None:
     except Exception as error:
         code = _foreseen(error)
         if code is None:
-            raise
+            traceback.print_exc()
+            leave("This is a mistake in Proveout: no verdict was given.", COULD_NOT_MEASURE)
         leave(str(error), code)
 
 

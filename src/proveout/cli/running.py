@@ -245,6 +245,8 @@ def options_of(project: Project, flags: Flags) -> RunOptions:
     }
     chosen = {name: value for name, value in declared.items() if name in RunOptions.__slots__} | typed
     gates = _names(flags.gates) if flags.gates is not None else None
+    if gates == ():
+        raise BadInput(f"--gates {flags.gates!r} names no gate; write for example --gates accuracy,stability")
     return RunOptions(**{**chosen, "gates": gates, "cache": flags.cache})
 
 

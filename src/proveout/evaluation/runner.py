@@ -19,6 +19,8 @@ from proveout.evaluation.scorers import ModelScorer, PairwiseScorer, Scorer, Sco
 from proveout.evaluation.table import NOT_MEASURED, ScoreTable, text_key
 from proveout.evaluation.workload import Task
 from proveout.models import BudgetExceeded, Generation, Model, ModelError, Request
+from proveout.project.processing import StepFailed
+from proveout.project.prompts import PromptError
 from proveout.project.records import Example, Variant
 
 AnyScorer = Scorer | ModelScorer | PairwiseScorer
@@ -269,9 +271,17 @@ class _Evaluation:
 
 
 def request_of(variant: Variant, example: Example, repeat: int = 0, *, stream: bool = False) -> Request:
-    """The call that asks a variant about an example."""
+    """The call that asks a variant about an example.
+
+    Raises:
+        ModelError: `bad_request`: the variant's own steps or prompt fail on this input, so there is nothing to send.
+    """
+    try:
+        messages = variant.render(example.input)
+    except (PromptError, StepFailed) as error:
+        raise ModelError(f"variant {variant.name}, example {example.id!r}: {error}", kind="bad_request") from error
     return Request(
-        messages=variant.render(example.input),
+        messages=messages,
         parameters=variant.parameters,
         stream=stream,
         repeat=repeat,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proveout.evaluation import OpenModels, request_of
-from proveout.models import PriceBook, Usage
+from proveout.models import ModelError, PriceBook, Request, Usage
 from proveout.models.cache import CallKeys
 from proveout.models.pricing import cost_usd
 from proveout.models.tokens import BYTES_PER_TOKEN, input_bytes, named_output
@@ -42,7 +42,7 @@ def forecast(
     """
     if variant.model.provider == "replay":
         return Forecast(0.0, 0.0)
-    requests = [request_of(variant, example) for example in sample]
+    requests = _requests(variant, sample)
     keys = CallKeys(variant.model)
     wanted = {keys.key(request) for request in requests} if reuse else set[bytes]()
     finished = len(store.calls.get_many(list(wanted))) / len(wanted) if wanted else 0.0
@@ -56,3 +56,14 @@ def forecast(
     tokens = sum(input_bytes(request) for request in requests) // (BYTES_PER_TOKEN * len(requests))
     output = named_output(variant.parameters) or ASSUMED_OUTPUT
     return Forecast(finished, cost_usd(price, Usage(input_tokens=tokens, output_tokens=output)), guessed=True)
+
+
+def _requests(variant: Variant, sample: Sequence[Example]) -> list[Request]:
+    """The requests that the sample makes. An input that the prompt can't take is none: the run counts it as failed."""
+    requests: list[Request] = []
+    for example in sample:
+        try:
+            requests.append(request_of(variant, example))
+        except ModelError:
+            continue
+    return requests

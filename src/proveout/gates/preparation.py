@@ -139,7 +139,7 @@ def gather(service: Service, gates: Sequence[tuple[Gate, object]], options: RunO
 
     Args:
         service: whose datasets.
-        gates: the gates that run, each with its objective's specification.
+        gates: the gates that run, each with its objective's specification; without any, nothing is asked.
         options: limit, seed and repeats.
         recorded: the repeats that a recording holds, where a variant is replayed: asking for more would only fail.
     """
@@ -151,6 +151,8 @@ def gather(service: Service, gates: Sequence[tuple[Gate, object]], options: RunO
     sampled = options.repeats or max((demand.sampled for demand in demands), default=1)
     if recorded is not None:
         base, sampled = (min(base, recorded), min(sampled, recorded)) if options.repeats else (recorded, recorded)
+    if not gates:
+        base = sampled = 0
     wanted = max((demand.sample for demand in demands), default=0)
     clusters = dict.fromkeys(data[0].clusters, 1) if data else {}
     stable = frozenset(sample_clusters(clusters, wanted, options.seed) if wanted < len(clusters) else clusters)

@@ -195,7 +195,7 @@ async def _collect(
     failures, seen = FailureCollector(optional), ReadingCollector()
     flipped = FlipCollector(scoring.index(_shown_metric(prepared)))
     spending = SpendingCollector()
-    calibrations = await scoring.calibrate(models)
+    calibrations = await scoring.calibrate(models) if prepared.gates else {}
     recorder = OutcomeRecorder(store, run, scoring.names)
     table = await evaluate(
         prepared.work.tasks(),

@@ -1,0 +1,49 @@
+"""What was not measured is never a verdict, and costs nothing where it can't be measured."""
+
+import pytest
+from acceptance_projects import SERVICE, answers, examples
+
+OBJECTIVES = SERVICE.replace("objectives: {", "objectives: {latency: {slo: {e2e_p95: 2s}, margin: 10%}, ")
+
+
+def test_a_gate_that_there_is_not_calls_nothing_and_is_not_a_pass(proveout, declared, monkeypatch):
+    from proveout.gates.registry import GATES
+
+    monkeypatch.delitem(GATES, "latency", raising=False)
+    rows = examples(40)
+    project = declared(rows, {"a": answers(rows), "b": answers(rows)}, service=OBJECTIVES)
+    ended = proveout(project, "run", "c", "--gates", "latency")
+    assert (ended.code, ended.card["decision"], ended.card["calls"]["made"]) == (4, "error", 0)
+    both = proveout(project, "run", "c", "--gates", "accuracy,latency")
+    assert (both.code, both.gate("exact_match")["verdict"], both.card["decision"]) == (4, "pass", "error")
+
+
+def test_no_gate_at_all_is_bad_input(proveout, declared):
+    rows = examples(40)
+    ended = proveout(declared(rows, {"a": answers(rows), "b": answers(rows)}), "run", "c", "--gates", "")
+    assert ended.code == 2
+    assert "--gates accuracy" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("prompt", "cause"), [("{{ q.__class__ }}", "SecurityError"), ("{{ 1 // (q | length - 10) }}", "ZeroDivisionError")]
+)
+def test_a_prompt_that_fails_on_an_input_is_a_failed_call_and_no_wrong_answer(proveout, declared, prompt, cause):
+    rows = examples(10)
+    asks = "variant: b\nmodel: {provider: tiny, build: int8}\nprompt: prompts/p.md\n"
+    ended = proveout(
+        declared(rows, {"a": answers(rows), "b": asks}, files={"services/s/prompts/p.md": prompt}), "run", "c"
+    )
+    assert (ended.code, ended.card["decision"]) == (4, "error")
+    assert any(cause in notice["message"] for notice in ended.card["notices"])
+
+
+def test_an_unforeseen_mistake_of_ours_does_not_read_as_a_verdict(proveout, declared, monkeypatch):
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr("proveout.cli.running.run_change", broken)
+    ended = proveout(declared(examples(1), {}), "run", "c")
+    assert ended.code == 4
+    assert "RuntimeError: a mistake" in ended.err
+    assert "no verdict" in ended.err
