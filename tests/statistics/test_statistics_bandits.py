@@ -38,7 +38,7 @@ def ever_declared(batches):
 @pytest.mark.parametrize("drift", [0.0, 0.1])
 def test_equal_arms_get_no_winner_also_under_drift_that_they_share(drift):
     random = np.random.default_rng(1)
-    hours = 0.8 + drift * np.sin(np.arange(40) / 40 * 4 * np.pi)
+    hours = 0.8 + drift * np.sin(np.arange(30) / 30 * 4 * np.pi)
     declared = [ever_declared(serve(random, np.stack([hours, hours], axis=1))) for _ in range(40)]
     assert np.mean(declared) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 40)
 
@@ -46,13 +46,13 @@ def test_equal_arms_get_no_winner_also_under_drift_that_they_share(drift):
 def test_the_better_arm_is_declared_and_the_confidence_sequence_holds_the_truth():
     random = np.random.default_rng(2)
     winners, held = [], []
-    for _ in range(15):
+    for _ in range(10):
         batches = serve(random, constant(60, 0.6, 0.8))
         winners.append(bandit_winner(batches))
         found = arm_difference(batches, 1, 0)
         held.append(found.low <= 0.2 <= found.high)
     assert set(winners) <= {1, None}
-    assert winners.count(1) >= 13
+    assert winners.count(1) >= 9
     assert np.mean(held) >= 0.9
 
 

@@ -47,10 +47,10 @@ def test_looked_at_after_every_request_a_challenger_worse_by_the_margin_is_rarel
 def test_a_drop_of_five_points_is_found_within_400_challenger_requests():
     random = np.random.default_rng(3)
     exposed = []
-    for _ in range(60):
+    for _ in range(40):
         arms, errors = traffic(random, 0.1, 0.15, 16_000)
         blocks = block_differences(arms, errors)
-        found = next(n for n in range(20, len(blocks), 20) if shown_worse(blocks[:n]))
+        found = next(n for n in range(25, len(blocks), 25) if shown_worse(blocks[:n]))
         exposed.append(found * arms.sum() / len(blocks))
     assert np.median(exposed) <= 400
 

@@ -23,7 +23,7 @@ FEWEST_BATCHES = 5
 TUNED_AT = 20
 """Batches at which the confidence sequence is tightest; it holds at all others too."""
 
-_REACH = np.linspace(-8, 8, 161)
+_REACH = np.linspace(-8, 8, 65)
 """Standard deviations from an arm's mean at which its posterior is evaluated."""
 
 
