@@ -330,7 +330,7 @@ def against_one_champion(
 
 
 def candidates(pool: Pool) -> str:
-    head = ["candidates, none better", "clusters", "best of them passes at 5 % %", "with Holm %"]
+    head = ["candidates, none better", "clusters", "best of them passes at 5 % each %", "with Holm %"]
     return table(head, pool(partial(holm_row, runs=pool.runs), [(2, 200), (5, 60), (5, 200), (20, 200)]))
 
 
