@@ -10,16 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from proveout.storage.errors import StoreError, WriterFull
-    from proveout.storage.records import Claim, Event, Feedback, LedgerEntry, Outcome, Release, Run, RunState, Trace
+    from proveout.storage.records import (
+        AuditEntry,
+        Claim,
+        Errand,
+        Event,
+        Failure,
+        Feedback,
+        Incident,
+        LedgerEntry,
+        Outcome,
+        Release,
+        RolloutRow,
+        Run,
+        RunState,
+        Trace,
+    )
     from proveout.storage.store import Store, open_store
 
 __all__ = [
+    "AuditEntry",
     "Claim",
+    "Errand",
     "Event",
+    "Failure",
     "Feedback",
+    "Incident",
     "LedgerEntry",
     "Outcome",
     "Release",
+    "RolloutRow",
     "Run",
     "RunState",
     "Store",

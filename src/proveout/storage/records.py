@@ -175,3 +175,71 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     score: float | None = None
     comment: str | None = None
     created: float = 0.0
+
+
+class RolloutRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A rollout as it is kept. `body` is its state as JSON, which only delivery reads; `entry` the hash of the newest
+    entry of the audit trail about it.
+    """
+
+    id: str
+    environment: str
+    service: str
+    change: str
+    status: str
+    version: int
+    started: float
+    updated: float
+    body: str
+    entry: str = ""
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Who did what to what, and when. `hash` covers the entry and the hash of the one before."""
+
+    position: int
+    time: float
+    actor: str
+    action: str
+    subject: str
+    body: Any
+    hash: str
+
+
+class Errand(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to be done outside of the store because of a decision (an alert, a pull request), at least once. `id`
+    is made from the decision, so that no errand is given twice.
+    """
+
+    id: str
+    kind: str
+    body: Any
+    created: float = 0.0
+    due: float = 0.0
+    attempts: int = 0
+    done: float | None = None
+    result: str = ""
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """A detected degradation of a variant, with what was known then."""
+
+    id: str
+    environment: str
+    service: str
+    variant: str
+    reason: str
+    evidence: Any
+    opened: float
+    closed: float | None = None
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A trace that was kept as a bad case, and by which signal."""
+
+    trace: str
+    signal: str
+    service: str
+    variant: str
+    incident: str
+    created: float

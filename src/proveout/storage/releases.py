@@ -31,7 +31,7 @@ class Releases:
                 )
             ).scalar()
             release = msgspec.structs.replace(release, epoch=(newest or 0) + 1, created=time.time())
-            connection.execute(tables.releases.insert().values(_row(release)))
+            connection.execute(tables.releases.insert().values(release_values(release)))
         return release
 
     def current(self, environment: str) -> dict[str, Release]:
@@ -60,7 +60,8 @@ class Releases:
             return [_release(row) for row in connection.execute(query).mappings()]
 
 
-def _row(release: Release) -> dict[str, Any]:
+def release_values(release: Release) -> dict[str, Any]:
+    """A release as values of its table's columns."""
     return {
         name: msgspec.json.encode(value).decode() if name in _JSON else value
         for name, value in msgspec.structs.asdict(release).items()

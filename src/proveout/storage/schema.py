@@ -12,7 +12,7 @@ from proveout.storage.database import Database
 from proveout.storage.errors import StoreError
 
 VERSION_TABLE = "proveout_schema"
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every schema there ever was, oldest first: the file names in `migrations/versions` begin with them."""
 
 MIGRATIONS = str(Path(__file__).parent / "migrations")

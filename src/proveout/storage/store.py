@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from proveout.storage.audit import Audit
 from proveout.storage.calls import Calls
 from proveout.storage.database import Database
+from proveout.storage.deliveries import Deliveries, Leases
 from proveout.storage.events import Events
 from proveout.storage.ledger import Ledger
 from proveout.storage.outcomes import Outcomes
@@ -18,7 +20,7 @@ from proveout.storage.writer import Writer
 
 class Store:
     """All that Proveout keeps, by what it is: `calls`, `runs`, `outcomes`, `ledger`, `events`, `releases`, `traces`,
-    `feedback`; and the `writer` behind them.
+    `feedback`, `deliveries`, `audit`, `leases`; and the `writer` behind them.
 
     `url` shows no password. Close it, or use it in a `with`, so that what is queued gets written.
     """
@@ -35,6 +37,9 @@ class Store:
         self.releases = Releases(database)
         self.traces = Traces(database)
         self.feedback = FeedbackRows(database, self.writer)
+        self.deliveries = Deliveries(database)
+        self.audit = Audit(database)
+        self.leases = Leases(database)
 
     def close(self) -> None:
         """Write what is queued and disconnect. Idempotent.

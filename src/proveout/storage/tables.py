@@ -178,3 +178,81 @@ feedback = Table(
     info={"lock": "feedback"},
     sqlite_autoincrement=True,
 )
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("environment", Key, nullable=False),
+    Column("service", Key, nullable=False),
+    Column("change", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("started", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+    Column("entry", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Index(None, "environment", "service", "id"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("time", Double, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("hash", Text, nullable=False, unique=True),
+    Index(None, "subject", "position"),
+    sqlite_autoincrement=True,
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("until", Double, nullable=False),
+)
+
+errands = Table(
+    "errands",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("due", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("done", Double),
+    Column("result", Text, nullable=False),
+    Index(None, "done", "due"),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("environment", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("opened", Double, nullable=False),
+    Column("closed", Double),
+    Index(None, "service", "opened"),
+)
+
+failures = Table(
+    "failures",
+    metadata,
+    Column("trace", Key, primary_key=True),
+    Column("signal", Key, primary_key=True),
+    Column("service", Text, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("incident", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Index(None, "service", "created"),
+)

@@ -1,0 +1,336 @@
+"""From traces and feedback to evidence. Traces in the order of commits give the same evidence each time, so that a
+controller that was killed reads them again and goes on.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import msgspec
+
+from proveout.delivery.kill_switch import KillSwitch
+from proveout.delivery.signals import ALPHA, Reading, Signal, Verdict, Watch, counts, failed_request, is_score, score_of
+from proveout.delivery.state import Rollout
+from proveout.statistics import Estimate
+from proveout.statistics.bandits import Batch
+from proveout.statistics.ratio_mismatch import mismatch_evidence
+from proveout.statistics.running import Clustering, RunningTest
+from proveout.storage.records import Feedback, Trace
+
+MISMATCH_ALPHA = 0.001
+"""Chance of ever taking a right split of the traffic for a wrong one."""
+
+
+class Agreed(msgspec.Struct, frozen=True):
+    """Somebody approved the challenger's fingerprint at a time."""
+
+    who: str
+    time: float
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a decision may look at. Pairs of numbers are (champion, challenger).
+
+    `newest` is when the newest request of the challenger in this step came, None without one. `mismatch` is the
+    e-value of the traffic's split. `batches` are what the bandit learns from, `epoch_rewards` how many rewards the
+    newest epoch has. `unread` counts scores outside of 0 and 1.
+    """
+
+    now: float
+    requests: tuple[int, int] = (0, 0)
+    step_requests: tuple[int, int] = (0, 0)
+    newest: float | None = None
+    signals: tuple[Reading, ...] = ()
+    mismatch: float = 1.0
+    killed: str | None = None
+    approvals: tuple[Agreed, ...] = ()
+    batches: tuple[Batch, ...] = ()
+    epoch_rewards: int = 0
+    unread: int = 0
+
+
+@dataclass
+class _Comparison:
+    """One signal's blocks of traffic and its running test."""
+
+    signal: Signal
+    test: RunningTest
+    open: dict[int, tuple[list[float], list[float]]] = field(default_factory=dict[int, tuple[list[float], list[float]]])
+    clusters: tuple[Clustering, Clustering] = field(default_factory=lambda: (Clustering(), Clustering()))
+    counts: list[int] = field(default_factory=lambda: [0, 0])
+    totals: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    values: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
+
+    @classmethod
+    def of(cls, signal: Signal) -> _Comparison:
+        margin = signal.margin if signal.kind == "rate" else 0.0
+        return cls(signal, RunningTest(margin=margin, higher_is_better=signal.higher_is_better))
+
+    def note(self, arm: int, value: float, unit: str | None) -> None:
+        """Count a value, whether or not it will be compared."""
+        self.counts[arm] += 1
+        if self.signal.kind == "rank":
+            self.values[arm].append(value)
+        else:
+            self.totals[arm] += value
+        if unit is not None and math.isfinite(value):
+            scale = math.log(value) if self.signal.kind == "rank" and value > 0 else value
+            self.clusters[arm].add(unit, scale)
+
+    def add(self, arm: int, epoch: int, value: float) -> None:
+        """Put a value into its epoch's open block; the first to give it both variants closes it."""
+        block = self.open.setdefault(epoch, ([], []))
+        block[arm].append(value)
+        if block[0] and block[1]:
+            del self.open[epoch]
+            self.compare(block[0], block[1])
+
+    def compare(self, champion: list[float], challenger: list[float]) -> None:
+        self.test.design_effect = max(clusters.design_effect for clusters in self.clusters)
+        if self.signal.kind == "rate":
+            self.test.add(sum(challenger) / len(challenger) - sum(champion) / len(champion))
+            return
+        above = sum(_above(one, other * (1 + self.signal.margin)) for one in challenger for other in champion)
+        self.test.add(above / (len(champion) * len(challenger)))
+
+    def verdict(self) -> Verdict:
+        if not all(self.counts):
+            return "no_data"
+        if self.test.p_worse <= ALPHA * self.signal.share:
+            return "worse"
+        return "not_worse" if self.test.p_not_worse <= ALPHA else "undecided"
+
+    def reading(self, intervals: bool) -> Reading:
+        found = self.test.difference() if intervals else _NO_INTERVAL
+        return Reading(
+            signal=self.signal.name,
+            champion=self._typical(0),
+            challenger=self._typical(1),
+            low=None if math.isnan(found.low) else found.low,
+            high=None if math.isnan(found.high) else found.high,
+            verdict=self.verdict(),
+            n_champion=self.counts[0],
+            n_challenger=self.counts[1],
+            blocks=len(self.test),
+            e_worse=self.test.e_worse,
+            e_not_worse=self.test.e_not_worse,
+            margin=self.signal.margin,
+            higher_is_better=self.signal.higher_is_better,
+            needs=self._needs(),
+        )
+
+    def _typical(self, arm: int) -> float | None:
+        """A rate's mean, a rank's median."""
+        if not self.counts[arm]:
+            return None
+        if self.signal.kind == "rate":
+            return self.totals[arm] / self.counts[arm]
+        middle = statistics.median(self.values[arm])
+        return middle if math.isfinite(middle) else None
+
+    def _needs(self) -> int | None:
+        if self.verdict() != "undecided" or not len(self.test):
+            return 0 if self.verdict() in ("worse", "not_worse") else None
+        worse, not_worse = self.test.growth
+        each = max(self.counts[1] / len(self.test), 1.0)
+        found = [
+            math.ceil(max(math.log(1 / level) - math.log(max(wealth, 1e-300)), 1.0) / growth * each)
+            for growth, level, wealth in (
+                (worse, ALPHA * self.signal.share, self.test.e_worse),
+                (not_worse, ALPHA, self.test.e_not_worse),
+            )
+            if growth > 1e-6
+        ]
+        return min(found, default=None)
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    """What must be known of a trace when feedback for it comes."""
+
+    arm: int
+    epoch: int
+    unit: str | None
+    pair: str | None
+
+
+class Gathering:
+    """Takes traces and feedback of one rollout in the order of commits, and says what they amount to."""
+
+    def __init__(self, rollout: Rollout, watch: Watch) -> None:
+        self._arms = {rollout.champion.fingerprint: 0, rollout.challenger.fingerprint: 1}
+        self._first_epoch = rollout.first_epoch
+        self._by_user = rollout.unit == "user"
+        self._watch = watch
+        self._comparisons = {name: _Comparison.of(signal) for name, signal in watch.signals.items()}
+        self._scores = 0
+        self._seen: dict[str, _Seen] = {}
+        self._scored: set[tuple[str, str]] = set()
+        self._pairs: dict[tuple[str, str], tuple[int, float]] = {}
+        self._known_units: set[str] = set()
+        self._split: dict[int, tuple[list[int], float]] = {}
+        self._by_epoch: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+        self._rewards: dict[tuple[int, bool], list[list[float]]] = {}
+        self._propensity: dict[int, float] = {}
+        self._newest: dict[int, float] = {}
+        self._kill = KillSwitch()
+        self._paid: str | None = None
+        self._unread = 0
+        self.worst: dict[str, list[str]] = defaultdict(list)
+        """By signal: the challenger's traces with a bad value, newest last, as many as a report can use."""
+
+    def observe(self, trace: Trace) -> None:
+        """One more trace; those of other epochs, variants or pinned requests don't count."""
+        arm = self._arms.get(trace.chosen)
+        if arm is None or trace.epoch < self._first_epoch or not counts(trace):
+            return
+        shadowed, drawn = trace.shadow_of is not None, trace.propensity < 1
+        if arm == 1 and not shadowed and not drawn:
+            return  # Asked for by name: nobody drew it.
+        unit = trace.unit if self._by_user else None
+        pair = trace.shadow_of or (trace.id if arm == 0 else None)
+        self._seen[trace.id] = _Seen(arm, trace.epoch, unit, pair)
+        values = dict(self._watch.values(trace))
+        if arm == 1:
+            self._kill.add(failed_request(trace))
+            self._newest[trace.epoch] = max(self._newest.get(trace.epoch, 0.0), trace.started + trace.e2e)
+            self._keep_worst(trace.id, values)
+        if shadowed or not drawn:
+            for name, value in values.items():
+                self._pair(name, str(pair), arm, value, unit, trace.epoch)
+            return
+        self._count(trace, arm, unit)
+        self._reward(trace.epoch, False, arm, 1.0 - float(failed_request(trace) or trace.valid is False))
+        for name, value in values.items():
+            self._comparisons[name].note(arm, value, unit)
+            self._comparisons[name].add(arm, trace.epoch, value)
+
+    def observe_feedback(self, feedback: Feedback) -> None:
+        """A score; of several for one trace and name the first counts, because a bet can't be taken back."""
+        seen = self._seen.get(feedback.trace)
+        found = score_of(feedback)
+        if seen is None:
+            return
+        if found is None:
+            self._unread += 1
+            return
+        name, value = found
+        if (feedback.trace, name) in self._scored:
+            return
+        self._scored.add((feedback.trace, name))
+        comparison = self._comparisons.get(name)
+        if comparison is None:
+            signal = self._watch.score(name, self._scores)
+            self._scores += 1
+            comparison = self._comparisons[name] = _Comparison.of(signal)
+        if seen.epoch in self._propensity:
+            comparison.note(seen.arm, value, seen.unit)
+            comparison.add(seen.arm, seen.epoch, value)
+            self._paid = self._paid or name
+            if name == self._paid:
+                self._reward(seen.epoch, True, seen.arm, value)
+        elif seen.pair is not None:
+            self._pair(name, seen.pair, seen.arm, value, seen.unit, seen.epoch)
+        if seen.arm == 1 and value < 0.5:
+            self._keep(name, feedback.trace)
+
+    def knows(self, trace: str) -> bool:
+        """Whether a trace is one of this rollout's."""
+        return trace in self._seen
+
+    def evidence(
+        self, rollout: Rollout, now: float, approvals: tuple[Agreed, ...] = (), *, intervals: bool = True
+    ) -> Evidence:
+        """What is known by now, for the rollout's present step. Intervals decide nothing, and cost the most time."""
+        in_step = [counts for epoch, counts in self._by_epoch.items() if epoch >= rollout.step_epoch]
+        everywhere = list(self._by_epoch.values())
+        newest = [time for epoch, time in self._newest.items() if epoch >= rollout.step_epoch]
+        paid = self._paid is not None
+        batches = tuple(
+            self._batch(epoch, paid) for epoch in sorted(self._propensity) if (epoch, paid) in self._rewards
+        )
+        last = self._rewards.get((rollout.epoch, paid))
+        return Evidence(
+            now=now,
+            requests=_sums(everywhere),
+            step_requests=_sums(in_step),
+            newest=max(newest, default=None),
+            signals=tuple(found.reading(intervals) for found in self._comparisons.values() if any(found.counts)),
+            mismatch=mismatch_evidence([(counts, (1 - share, share)) for counts, share in self._split.values()]),
+            killed=self._kill.reason,
+            approvals=approvals,
+            batches=batches,
+            epoch_rewards=0 if last is None else int(last[0][0] + last[1][0]),
+            unread=self._unread,
+        )
+
+    def _count(self, trace: Trace, arm: int, unit: str | None) -> None:
+        """Count a served request, and its unit's draw when it is met first: later ones repeat the same coin."""
+        share = trace.propensity if arm == 1 else 1 - trace.propensity
+        self._propensity.setdefault(trace.epoch, share)
+        self._by_epoch[trace.epoch][arm] += 1
+        if unit is not None:
+            if unit in self._known_units:
+                return
+            self._known_units.add(unit)
+        counted, _ = self._split.setdefault(trace.epoch, ([0, 0], share))
+        counted[arm] += 1
+
+    def _reward(self, epoch: int, paid: bool, arm: int, value: float) -> None:
+        sums = self._rewards.setdefault((epoch, paid), [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])[arm]
+        sums[0] += 1
+        sums[1] += value
+        sums[2] += value * value
+
+    def _batch(self, epoch: int, paid: bool) -> Batch:
+        champion, challenger = self._rewards[(epoch, paid)]
+        share = self._propensity[epoch]
+        return Batch(
+            (int(champion[0]), int(challenger[0])),
+            (champion[1], challenger[1]),
+            (champion[2], challenger[2]),
+            (1 - share, share),
+        )
+
+    def _pair(self, name: str, pair: str, arm: int, value: float, unit: str | None, epoch: int) -> None:
+        """Compare an answer with its twin's once both are there."""
+        other = self._pairs.pop((name, pair), None)
+        if other is None or other[0] == arm:
+            self._pairs[(name, pair)] = (arm, value)
+            if len(self._pairs) > _MOST_WAITING:
+                del self._pairs[next(iter(self._pairs))]
+            return
+        both = {arm: value, other[0]: other[1]}
+        comparison = self._comparisons[name]
+        for side in (0, 1):
+            comparison.note(side, both[side], unit)
+        comparison.compare([both[0]], [both[1]])
+        if name == "errors":
+            self._by_epoch[epoch][0] += 1
+            self._by_epoch[epoch][1] += 1
+
+    def _keep_worst(self, trace: str, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            if self._comparisons[name].signal.kind == "rate" and value > 0.5 and not is_score(name):
+                self._keep(name, trace)
+
+    def _keep(self, name: str, trace: str) -> None:
+        kept = self.worst[name]
+        kept.append(trace)
+        if len(kept) > _MOST_KEPT:
+            del kept[0]
+
+
+_MOST_KEPT = 200
+_NO_INTERVAL = Estimate(math.nan, math.nan, math.nan, 0)
+_MOST_WAITING = 100_000
+
+
+def _above(value: float, other: float) -> int:
+    return (value > other) - (value < other)
+
+
+def _sums(counts: list[list[int]]) -> tuple[int, int]:
+    return sum(count[0] for count in counts), sum(count[1] for count in counts)

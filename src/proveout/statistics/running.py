@@ -1,0 +1,158 @@
+"""The test by betting (`anytime_test`), one difference at a time: what a controller holds in memory."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable
+
+import numpy as np
+
+from proveout.statistics._base import Estimate
+from proveout.statistics.betting import STAKES
+
+_STAKES = tuple(float(stake) for stake in STAKES)
+_LOG_PLAYERS = math.log(len(_STAKES))
+_HALVINGS = 24
+
+
+class RunningTest:
+    """Bets on each paired difference as it comes, with the same numbers as `anytime_test`.
+
+    `design_effect` (1 and up) is by how much requests of one unit repeat each other: all wealth is taken to the power
+    of one over it. For small stakes the wealth is then a fair game again although the bets of a unit depend on each
+    other, because the variance of their sum is that many times larger and so is what the bets allow for it.
+    """
+
+    def __init__(self, *, margin: float = 0.0, higher_is_better: bool = True) -> None:
+        """
+        Raises:
+            ValueError: the margin is not from 0 to below 1.
+        """
+        if not 0 <= margin < 1:
+            raise ValueError(f"margin is {margin}; it lies from 0 to below 1")
+        self.margin = margin
+        self.higher_is_better = higher_is_better
+        self.design_effect = 1.0
+        self._gains = array("d")
+        self._worse = [0.0] * len(_STAKES)
+        self._not_worse = [0.0] * len(_STAKES)
+        self._most_worse = self._most_not_worse = 0.0
+
+    def __len__(self) -> int:
+        return len(self._gains)
+
+    def add(self, difference: float) -> None:
+        """Bet on one more difference, challenger - champion.
+
+        Raises:
+            ValueError: it does not lie within -1 and 1.
+        """
+        if not -1 <= difference <= 1:
+            raise ValueError(f"the difference is {difference:g}; scores must lie within 0 and 1")
+        gain = difference if self.higher_is_better else -difference
+        self._gains.append(gain)
+        more = gain + self.margin
+        for place, stake in enumerate(_STAKES):
+            self._worse[place] += math.log1p(-gain * stake)
+            self._not_worse[place] += math.log1p(more * stake)
+        self._most_worse = max(self._most_worse, _log_mean(self._worse, self.design_effect))
+        self._most_not_worse = max(self._most_not_worse, _log_mean(self._not_worse, self.design_effect))
+
+    def extend(self, differences: Iterable[float]) -> None:
+        for difference in differences:
+            self.add(difference)
+
+    @property
+    def e_worse(self) -> float:
+        """The wealth won by now against "not worse at all"."""
+        return math.exp(min(_log_mean(self._worse, self.design_effect), 700.0))
+
+    @property
+    def e_not_worse(self) -> float:
+        """The wealth won by now against "worse by the margin or more"."""
+        return math.exp(min(_log_mean(self._not_worse, self.design_effect), 700.0))
+
+    @property
+    def p_worse(self) -> float:
+        return math.exp(-self._most_worse)
+
+    @property
+    def p_not_worse(self) -> float:
+        return math.exp(-self._most_not_worse)
+
+    @property
+    def growth(self) -> tuple[float, float]:
+        """By how much the logarithm of the best player's wealth grew per difference, for "worse" and "not worse"."""
+        count = max(len(self._gains), 1) * self.design_effect
+        return max(self._worse) / count, max(self._not_worse) / count
+
+    def difference(self, alpha: float = 0.05) -> Estimate:
+        """Challenger - champion, with its confidence sequence of error `alpha`; NaN without a difference."""
+        if not self._gains:
+            return Estimate(math.nan, math.nan, math.nan, 0)
+        gains, counts = np.unique(np.round(np.asarray(self._gains), 4), return_counts=True)
+        weights = counts / self.design_effect
+        mean = float(np.asarray(self._gains).mean())
+        low, high = _lower(gains, weights, alpha / 2), -_lower(-gains, weights, alpha / 2)
+        if not self.higher_is_better:
+            mean, low, high = -mean, -high, -low
+        return Estimate(mean, low, high, len(self._gains))
+
+
+def _log_mean(logs: list[float], design_effect: float) -> float:
+    most = max(logs) / design_effect
+    return most + math.log(sum(math.exp(log / design_effect - most) for log in logs)) - _LOG_PLAYERS
+
+
+def _lower(gains: np.ndarray, weights: np.ndarray, alpha: float) -> float:
+    """The largest mean that the wealth by now rejects."""
+    low, high = -1.0, 1.0
+    target = math.log(1 / alpha)
+    while high - low > 2.0**-_HALVINGS:
+        middle = (low + high) / 2
+        logs = weights @ np.log1p(np.outer(gains - middle, STAKES / (1 + max(middle, 0.0))))
+        low, high = (middle, high) if _log_mean([float(log) for log in logs], 1.0) >= target else (low, middle)
+    return low
+
+
+class Clustering:
+    """How much values of one unit resemble each other, as they come (one-way analysis of variance)."""
+
+    def __init__(self) -> None:
+        self._units: dict[str, tuple[int, float]] = {}
+        self._count = 0
+        self._total = self._squares = self._of_sizes = self._between = 0.0
+
+    def add(self, unit: str, value: float) -> None:
+        count, total = self._units.get(unit, (0, 0.0))
+        if count:
+            self._between -= total * total / count
+        self._units[unit] = (count + 1, total + value)
+        self._between += (total + value) ** 2 / (count + 1)
+        self._of_sizes += 2 * count + 1
+        self._count += 1
+        self._total += value
+        self._squares += value * value
+
+    @property
+    def design_effect(self) -> float:
+        """By how much the variance of a mean exceeds that of as many values of different units; 1 and up.
+
+        1 + (m - 1) x r (Kish 1965) with the intraclass correlation r by analysis of variance, one standard error
+        (Fisher 1925, equal sizes) on the safe side, and m the mean size of the unit that a value belongs to.
+        """
+        units, count = len(self._units), self._count
+        if units == count or units < 2:
+            return 1.0 if units == count else float(count)
+        size = self._of_sizes / count
+        typical = (count - size) / (units - 1)
+        within = max(self._squares - self._between, 0.0) / (count - units)
+        between = max(self._between - self._total**2 / count, 0.0) / (units - 1)
+        whole = between + (typical - 1) * within
+        if whole <= 0:
+            return 1.0
+        alike = max(0.0, (between - within) / whole)
+        spread = (1 - alike) * (1 + (typical - 1) * alike)
+        error = spread * math.sqrt(2 / (typical * max(typical - 1, 0.1) * (units - 1)))
+        return 1 + (size - 1) * min(1.0, alike + error)
