@@ -225,6 +225,28 @@ def probe(
 
 
 @app.command()
+def gateway(
+    project: ProjectDir = Path("."),
+    environment: Annotated[
+        str, typer.Option("--environment", metavar="NAME", help="Whose releases; dev: every service's champion.")
+    ] = "dev",
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=256, metavar="N", help="Processes.")] = 1,
+    new_key: Annotated[
+        str | None, typer.Option("--new-key", metavar="NAME", help="Print a new client key and stop.")
+    ] = None,
+) -> None:
+    """Serve the project's services in OpenAI's format, and record what is served."""
+    from proveout.cli import gateway as command
+
+    if new_key is not None:
+        command.print_key(new_key)
+        return
+    command.gateway(project, environment=environment, host=host, port=port, workers=workers)
+
+
+@app.command()
 def schema(
     directory: Annotated[
         Path | None, typer.Argument(metavar="[DIR]", help="Write one JSON Schema per kind of file here.")

@@ -1,0 +1,163 @@
+"""The shape of `gateway.yaml`, and its way into records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from proveout.gateway.settings import (
+    CacheSettings,
+    Content,
+    GatewaySettings,
+    KeySettings,
+    Quota,
+    ServiceSettings,
+    ShadowBudget,
+)
+from proveout.project.problems import Problem, ProjectError, suggestion
+from proveout.project.reading import Reader
+from proveout.project.records import Project
+from proveout.project.shapes._base import Amount, Count, Duration, Name, Shape, Weight
+from proveout.project.shapes.model import Address
+
+Rate = Annotated[float, Field(gt=0)]
+Hash = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class ContentShape(Shape):
+    """What traces keep of what users and models say."""
+
+    capture: Literal["off", "sampled", "all"] = Field(default="off", description="off, sampled or all.")
+    share: Weight = Field(default=0.01, description="Which share of requests, where sampled.", examples=["1%"])
+
+
+class CacheShape(Shape):
+    """Answers kept by the exact request."""
+
+    ttl: Duration = Field(description="How long an answer is given again.", examples=["10m"])
+    entries: Count = Field(default=10_000, description="How many answers are kept.", examples=[10000])
+
+
+class ShadowShape(Shape):
+    """What copies beside the answers may use."""
+
+    concurrency: Count = Field(default=16, description="Copies in flight at once.", examples=[16])
+    requests_per_minute: Rate | None = Field(default=None, description="Copies a minute.", examples=[60.0])
+    usd_per_day: Amount | None = Field(default=None, description="US dollars a day.", examples=[5.0])
+
+
+class KeyShape(Shape):
+    """One client key; `proveout gateway --new-key NAME` prints one with its hash."""
+
+    hash: Hash = Field(description="The key's SHA-256, as `sha256:` and 64 hexadecimal digits.")
+    services: list[Name] = Field(default_factory=list, description="Services that it may ask; none: all.")
+    requests_per_minute: Rate | None = Field(default=None, description="Requests a minute.", examples=[600.0])
+    usd_per_day: Amount | None = Field(default=None, description="US dollars a day.", examples=[20.0])
+
+
+class ServiceShape(Shape):
+    """One service at the gateway."""
+
+    max_concurrency: Count | None = Field(default=None, description="Requests in flight at once.", examples=[64])
+    requests_per_minute: Rate | None = Field(default=None, description="Requests a minute.", examples=[6000.0])
+    usd_per_day: Amount | None = Field(default=None, description="US dollars a day.", examples=[100.0])
+    cache: CacheShape | None = Field(default=None, description="Give the same answer to the same request again.")
+    content: ContentShape | None = Field(default=None, description="What traces keep of messages and answers.")
+    retries: int = Field(default=1, ge=0, le=5, description="Further tries at a variant before the fallback.")
+    endpoints: dict[Name, list[Address]] = Field(
+        default_factory=dict, description="Further addresses of a variant, which share its load."
+    )
+    shadow: ShadowShape = Field(default_factory=ShadowShape, description="What shadow copies may use.")
+
+
+class GatewayFile(Shape):
+    """The gateway of a project."""
+
+    anonymous: bool = Field(default=False, description="Answer without keys beyond this machine.")
+    keys: dict[Name, KeyShape] = Field(default_factory=dict, description="Client keys by name.")
+    max_concurrency: Count = Field(default=1024, description="Requests in flight in one process.")
+    spool_megabytes: Count = Field(default=256, description="Most megabytes of traces kept while the store is away.")
+    content: ContentShape | None = Field(default=None, description="What traces keep of messages and answers.")
+    services: dict[Name, ServiceShape] = Field(default_factory=dict, description="Services by name.")
+
+
+def read(project: Project, path: Path, content: Content) -> GatewaySettings:
+    """The settings in a file.
+
+    Raises:
+        ProjectError: it has problems.
+    """
+    reader = Reader(project.root)
+    found = reader.document(path, GatewayFile)
+    if found is None or reader.problems:
+        raise ProjectError(reader.problems)
+    document, shape = found
+    for name, service in shape.services.items():
+        known = project.services.get(name)
+        if known is None:
+            what = f"there is no service `{name}`"
+            reader.problems.append(
+                document.problem(("services", name), what, suggestion(name, project.services), key=True)
+            )
+            continue
+        reader.problems += [
+            document.problem(
+                ("services", name, "endpoints", variant),
+                f"{name} has no variant `{variant}`",
+                suggestion(variant, known.variants),
+                key=True,
+            )
+            for variant in service.endpoints
+            if variant not in known.variants
+        ]
+    for name, key in shape.keys.items():
+        reader.problems += _unknown_services(project, document, name, key)
+    if reader.problems:
+        raise ProjectError(reader.problems)
+    own = _content(shape.content, content)
+    return GatewaySettings(
+        anonymous=shape.anonymous,
+        keys=tuple(
+            KeySettings(name, key.hash.removeprefix("sha256:"), tuple(key.services), _quota(key))
+            for name, key in shape.keys.items()
+        ),
+        max_concurrency=shape.max_concurrency,
+        spool_bytes=shape.spool_megabytes * 2**20,
+        services={name: _service(service, own) for name, service in shape.services.items()},
+        content=own,
+    )
+
+
+def _unknown_services(project: Project, document: object, name: str, key: KeyShape) -> list[Problem]:
+    from proveout.project.documents import Document
+
+    assert isinstance(document, Document)
+    return [
+        document.problem(
+            ("keys", name, "services", index), f"there is no service `{wanted}`", suggestion(wanted, project.services)
+        )
+        for index, wanted in enumerate(key.services)
+        if wanted not in project.services
+    ]
+
+
+def _service(shape: ServiceShape, content: Content) -> ServiceSettings:
+    return ServiceSettings(
+        max_concurrency=shape.max_concurrency,
+        quota=_quota(shape),
+        cache=None if shape.cache is None else CacheSettings(shape.cache.ttl, shape.cache.entries),
+        content=_content(shape.content, content),
+        retries=shape.retries,
+        endpoints={name: tuple(addresses) for name, addresses in shape.endpoints.items()},
+        shadow=ShadowBudget(shape.shadow.concurrency, shape.shadow.requests_per_minute, shape.shadow.usd_per_day),
+    )
+
+
+def _content(shape: ContentShape | None, otherwise: Content) -> Content:
+    return otherwise if shape is None else Content(shape.capture, shape.share)
+
+
+def _quota(shape: KeyShape | ServiceShape) -> Quota:
+    return Quota(shape.requests_per_minute, shape.usd_per_day)

@@ -1,0 +1,160 @@
+"""The gateway's HTTP surface: routes to handlers, and every refusal in OpenAI's shape. An app for `wire.serve`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+import orjson
+
+from proveout.gateway.bodies import Body
+from proveout.gateway.catalog import Catalog
+from proveout.gateway.errors import JSON, Refused
+from proveout.gateway.feedback import read_feedback
+from proveout.gateway.keys import Keyring
+from proveout.gateway.metrics import Metrics, Sample, merged, rendered
+from proveout.gateway.serving import Serving
+from proveout.gateway.settings import GatewaySettings
+from proveout.gateway.store_link import StoreLink
+from proveout.project.records import Project
+from proveout.storage.records import Release
+from proveout.wire import Client, Responder, ServerRequest
+
+Handler = Callable[[ServerRequest, Responder], Awaitable[None]]
+_METRICS_TYPE = (("content-type", "text/plain; version=0.0.4; charset=utf-8"),)
+_OPERATIONS = {
+    "/v1/chat/completions": "chat",
+    "/v1/embeddings": "embeddings",
+    "/v1/responses": "responses",
+}
+
+
+class Gateway:
+    """Serves a project's releases. `exchange` gives it others while it runs."""
+
+    def __init__(
+        self,
+        environment: str,
+        client: Client,
+        link: Callable[[Metrics], StoreLink],
+        *,
+        siblings: Callable[[], Iterable[Iterable[Sample]]] = lambda: (),
+    ) -> None:
+        self.metrics = Metrics()
+        self.link = link(self.metrics)
+        self.draining = False
+        self._siblings = siblings
+        self._most = 0
+        self._keyring = Keyring(())
+        self._catalog = Catalog(environment, client, self.metrics)
+        self._serving = Serving(self._catalog, self.link, self.metrics)
+        self._in_flight = self.metrics.count("proveout_gateway_in_flight_requests")
+        self._others: Mapping[str, tuple[str, Handler]] = {
+            "/v1/feedback": ("POST", self._feedback),
+            "/v1/models": ("GET", self._models),
+            "/healthz": ("GET", self._health),
+            "/readyz": ("GET", self._ready),
+            "/metrics": ("GET", self._show_metrics),
+        }
+
+    def exchange(self, project: Project, settings: GatewaySettings, stored: Mapping[str, Release]) -> None:
+        """Serve this from the next request on.
+
+        Raises:
+            CannotServe, UnknownEnvironment: nothing has changed then.
+        """
+        self._catalog.exchange(project, settings, stored)
+        self._keyring = Keyring(settings.keys).kept(self._keyring)
+        self._most = settings.max_concurrency
+
+    async def __call__(self, request: ServerRequest, responder: Responder) -> None:
+        try:
+            operation = _OPERATIONS.get(request.path)
+            if operation is not None:
+                await self._answer(request, responder, operation)
+            else:
+                method, handler = self._others.get(request.path) or ("", None)
+                if handler is None:
+                    raise Refused(404, "there is no such path here", code="not_found")
+                _check_method(request, method)
+                await handler(request, responder)
+        except Refused as refused:
+            self.metrics.count("proveout_gateway_rejected_total", reason=refused.code).value += 1
+            headers = (*refused.headers, *((("allow", refused.param or ""),) if refused.status == 405 else ()))
+            responder.reply(refused.status, headers, refused.body)
+
+    async def aclose(self) -> None:
+        """End shadows and close models. The link is the caller's to close, after this."""
+        await self._serving.aclose()
+        await self._catalog.aclose()
+
+    async def _answer(self, request: ServerRequest, responder: Responder, operation: str) -> None:
+        _check_method(request, "POST")
+        client = self._keyring.client(request.headers.get("authorization"))
+        if self._in_flight.value >= self._most:
+            what = "as many requests as this gateway takes are in flight"
+            raise Refused(429, what, code="concurrency_limit", retry_after_s=1)
+        body = Body(request.body)
+        self._in_flight.value += 1
+        try:
+            await self._serving.answer(request, responder, body, client, operation)
+        finally:
+            self._in_flight.value -= 1
+
+    async def _feedback(self, request: ServerRequest, responder: Responder) -> None:
+        self._keyring.client(request.headers.get("authorization"))
+        feedback = read_feedback(request.body, request.headers.get("idempotency-key"))
+        try:
+            await self.link.feedback(feedback)
+        except Exception:
+            what = "neither the store nor the disk takes it now; send it again"
+            raise Refused(503, what, code="not_kept", retry_after_s=5) from None
+        self.metrics.count("proveout_gateway_feedback_total").value += 1
+        responder.reply(200, (JSON,), orjson.dumps({"id": feedback.id, "object": "feedback", "status": "kept"}))
+
+    async def _models(self, request: ServerRequest, responder: Responder) -> None:
+        client = self._keyring.client(request.headers.get("authorization"))
+        names: list[str] = []
+        for name, route in self._catalog.routes.items():
+            if client is None or client.may_ask(name):
+                names += [name, *(f"{name}/{variant}" for variant in route.pins)]
+        data = [{"id": name, "object": "model", "created": 0, "owned_by": "proveout"} for name in names]
+        responder.reply(200, (JSON,), orjson.dumps({"object": "list", "data": data}))
+
+    async def _health(self, request: ServerRequest, responder: Responder) -> None:
+        responder.reply(200, (JSON,), b'{"status":"ok"}')
+
+    async def _ready(self, request: ServerRequest, responder: Responder) -> None:
+        """Ready to take requests. The store may be away: what is known is served, and what is recorded waits."""
+        routes = self._catalog.routes
+        ready = bool(routes) and not self.draining
+        state = {
+            "status": "ready" if ready else "draining" if self.draining else "not ready",
+            "environment": self._catalog.environment,
+            "store": "up" if self.link.up else "away",
+            "releases": {
+                name: {
+                    "epoch": route.release.epoch,
+                    "weights": {route.arms[arm].name: share for arm, share in route.draw.propensities.items()},
+                }
+                for name, route in routes.items()
+            },
+            "problems": list(self._catalog.problems),
+        }
+        responder.reply(200 if ready else 503, (JSON,), orjson.dumps(state))
+
+    async def _show_metrics(self, request: ServerRequest, responder: Responder) -> None:
+        responder.reply(200, _METRICS_TYPE, rendered(merged([self.samples(), *self._siblings()])))
+
+    def samples(self) -> list[Sample]:
+        """This process's metrics now."""
+        for route in self._catalog.routes.values():
+            for arm in route.arms.values():
+                self.metrics.count(
+                    "proveout_gateway_breaker_open", service=arm.service, variant=arm.name
+                ).value = arm.open_breakers
+        return self.metrics.samples()
+
+
+def _check_method(request: ServerRequest, method: str) -> None:
+    if request.method != method and not (method == "GET" and request.method == "HEAD"):
+        raise Refused(405, f"this path takes {method}", code="method_not_allowed", param=method)

@@ -1,0 +1,64 @@
+"""Client keys: who may ask which service. Only hashes are kept; keys are long and random, so that a plain SHA-256
+gives nothing away."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from hashlib import sha256
+
+from proveout.gateway.errors import Refused
+from proveout.gateway.quotas import Meter
+from proveout.gateway.settings import KeySettings
+
+PREFIX = "pk-"
+
+
+def new_key() -> tuple[str, str]:
+    """A new client key, and its hash for `gateway.yaml`."""
+    key = PREFIX + secrets.token_urlsafe(32)
+    return key, f"sha256:{sha256(key.encode()).hexdigest()}"
+
+
+class Client:
+    """A known caller, and what it has used."""
+
+    __slots__ = ("meter", "name", "services")
+
+    def __init__(self, settings: KeySettings) -> None:
+        self.name: str | None = settings.name
+        self.services = frozenset(settings.services)
+        self.meter = Meter(settings.quota, f"key {settings.name}")
+
+    def may_ask(self, service: str) -> bool:
+        return not self.services or service in self.services
+
+
+class Keyring:
+    """The clients by the hash of their key. Without any, everybody may ask."""
+
+    def __init__(self, keys: Iterable[KeySettings]) -> None:
+        self._clients = {key.hash: Client(key) for key in keys}
+
+    def client(self, authorization: str | None) -> Client | None:
+        """Who calls; None where no keys are declared.
+
+        Raises:
+            Refused: 401: the key is missing or unknown.
+        """
+        if not self._clients:
+            return None
+        kind, _, key = (authorization or "").partition(" ")
+        found = self._clients.get(sha256(key.strip().encode("utf-8", "surrogatepass")).hexdigest())
+        if kind.lower() != "bearer" or found is None:
+            raise Refused(
+                401, "the key is missing or unknown; send `Authorization: Bearer KEY`", code="invalid_api_key"
+            )
+        return found
+
+    def kept(self, earlier: Keyring) -> Keyring:
+        """This keyring, with what unchanged clients have used so far."""
+        for hashed, client in earlier._clients.items():
+            if hashed in self._clients:
+                self._clients[hashed].meter.carry(client.meter)
+        return self

@@ -1,0 +1,164 @@
+"""A gateway as a process: one, or several that share a port, watched by a supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import ipaddress
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from proveout import wire
+from proveout.gateway.app import Gateway
+from proveout.gateway.metrics import Metrics
+from proveout.gateway.reloading import Reloader
+from proveout.gateway.settings import read_settings
+from proveout.gateway.shared_metrics import MetricsFolder
+from proveout.gateway.spool import Spool
+from proveout.gateway.store_link import StoreLink, spool_folder
+from proveout.project import load_project
+from proveout.project.records import Project
+
+log = logging.getLogger("proveout.gateway")
+
+DRAIN_S = 30.0
+SHARE_METRICS_S = 1.0
+LIMITS = wire.Limits(body_bytes=32 * 2**20)
+_MOST_CONNECTIONS = 4096
+
+
+class OpenToAll(ValueError):
+    """The gateway would listen beyond this machine and answer everybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a gateway listens, and how."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    reuse_port: bool = False
+    drain_s: float = DRAIN_S
+
+
+def run_gateway(
+    folder: Path,
+    *,
+    environment: str,
+    listening: Listening,
+    workers: int = 1,
+    announce: Callable[[str, Project], object] = lambda url, project: None,
+) -> None:
+    """Serve a project until SIGTERM or SIGINT, then let requests in flight finish. A second signal ends them.
+
+    Raises:
+        ProjectError: the project's files have problems.
+        CannotServe, UnknownEnvironment: there is something in them that can't be served from here.
+        OpenToAll: it would be open to all.
+        OSError: the address can't be listened on.
+    """
+    project = load_project(folder)
+    check_open(project, listening.host)
+    if workers > 1:
+        from proveout.gateway.supervisor import supervise
+
+        supervise(project, environment, listening, workers, announce)
+        return
+    wire.run(serve(project, environment, listening, announce=lambda url: announce(url, project)))
+
+
+def check_open(project: Project, host: str) -> None:
+    """
+    Raises:
+        OpenToAll: the address reaches beyond this machine, and no keys are declared.
+    """
+    settings = read_settings(project)
+    if settings.keys or settings.anonymous or host == "localhost":
+        return
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise OpenToAll(
+            f"{host} reaches beyond this machine, and gateway.yaml declares no keys: run `proveout gateway --new-key "
+            "NAME` and write what it prints into gateway.yaml, or write `anonymous: true` there if something in front "
+            "checks who calls"
+        )
+
+
+async def serve(
+    project: Project,
+    environment: str,
+    listening: Listening,
+    *,
+    announce: Callable[[str], object],
+    folder: MetricsFolder | None = None,
+) -> None:
+    """One process of a gateway, from start to drained end. Raises as `run_gateway`."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    client = wire.Client(max_connections_per_origin=_MOST_CONNECTIONS)
+    spool = Spool(spool_folder(project.root), read_settings(project).spool_bytes)
+    reloader: Reloader | None = None
+
+    def link(metrics: Metrics) -> StoreLink:
+        return StoreLink(
+            project.store_url,
+            environment,
+            spool,
+            metrics,
+            on_releases=lambda stored: None if reloader is None else reloader.on_releases(stored),
+        )
+
+    gateway = Gateway(environment, client, link, siblings=(lambda: ()) if folder is None else folder.others)
+    try:
+        reloader = Reloader(gateway, project)
+        reloader.serve()
+        server = await wire.serve(
+            gateway, host=listening.host, port=listening.port, limits=LIMITS, reuse_port=listening.reuse_port
+        )
+        tasks: list[asyncio.Task[object]] = [loop.create_task(reloader.watch())]
+        if folder is not None:
+            tasks.append(loop.create_task(_share(gateway, folder)))
+        gc.collect()
+        gc.freeze()  # What is there now stays: no need to look through it again and again.
+        gc.set_threshold(50_000, 20, 50)
+        announce(_url(listening.host, server.port))
+        await stopped.wait()
+        stopped.clear()
+        gateway.draining = True
+        log.info("draining: requests in flight have %g s to finish", listening.drain_s)
+        closing = loop.create_task(server.close(drain_s=listening.drain_s))
+        again: asyncio.Task[object] = loop.create_task(stopped.wait())
+        await asyncio.wait([closing, again], return_when=asyncio.FIRST_COMPLETED)
+        if not closing.done():
+            closing.cancel()
+            await server.close()
+        for task in (*tasks, again):
+            task.cancel()
+        await asyncio.gather(*tasks, again, return_exceptions=True)
+    finally:
+        await gateway.aclose()
+        await client.aclose()
+        await asyncio.to_thread(gateway.link.close)
+        if folder is not None:
+            folder.write(gateway.samples())
+
+
+async def _share(gateway: Gateway, folder: MetricsFolder) -> None:
+    """Let the other processes of this gateway show this one's metrics too."""
+    while True:
+        with contextlib.suppress(OSError):
+            folder.write(gateway.samples())
+        await asyncio.sleep(SHARE_METRICS_S)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,0 +1,109 @@
+"""Noticing changes of a project's files, and serving them without dropping a request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from pathlib import Path
+
+from proveout.gateway.app import Gateway
+from proveout.gateway.catalog import CannotServe
+from proveout.gateway.releases import UnknownEnvironment
+from proveout.gateway.settings import SETTINGS_FILE, read_settings
+from proveout.project import ProjectError, load_project
+from proveout.project.records import Project
+from proveout.storage.records import Release
+
+log = logging.getLogger("proveout.gateway")
+
+LOOK_S = 1.0
+_TOP = ("proveout.yaml", "prices.yaml", SETTINGS_FILE)
+_FOLDERS = ("services", "environments")
+
+
+class Reloader:
+    """Gives a gateway what files and store say now. Whatever can't be served is logged, and the last state stays."""
+
+    def __init__(self, gateway: Gateway, project: Project) -> None:
+        self._gateway = gateway
+        self._project = project
+        self._settings = read_settings(project)
+        self._stored: Mapping[str, Release] = {}
+        self._seen = signature(project.root)
+
+    def serve(self) -> None:
+        """
+        Raises:
+            CannotServe, UnknownEnvironment: it can't be served, and nothing has changed.
+        """
+        self._gateway.exchange(self._project, self._settings, self._stored)
+
+    def on_releases(self, stored: Mapping[str, Release]) -> None:
+        """The store's releases have changed."""
+        self._stored = stored
+        self._try()
+
+    async def watch(self) -> None:
+        """Look at the files again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Serve what the files say, if they have changed."""
+        found = await asyncio.to_thread(signature, self._project.root)
+        if found == self._seen:
+            return
+        self._seen = found
+        try:
+            project = await asyncio.to_thread(load_project, self._project.root)
+            settings = await asyncio.to_thread(read_settings, project)
+        except ProjectError as error:
+            log.warning("the project's files have problems; the last state is served on:\n%s", error)
+            self._gateway.metrics.count("proveout_gateway_reload_failures_total").value += 1
+            return
+        earlier = self._project, self._settings
+        self._project, self._settings = project, settings
+        if self._try():
+            log.info("the project's files have changed and are served now")
+        else:
+            self._project, self._settings = earlier
+
+    def _try(self) -> bool:
+        try:
+            self.serve()
+        except (CannotServe, UnknownEnvironment) as error:
+            log.warning("the last state is served on: %s", error)
+            self._gateway.metrics.count("proveout_gateway_reload_failures_total").value += 1
+            return False
+        return True
+
+
+def signature(root: Path) -> bytes:
+    """A digest of the names, sizes and times of all files that say what is served."""
+    digest = blake2b(digest_size=16)
+    for path, status in sorted(_files(root)):
+        digest.update(f"{path}\0{status}\n".encode("utf-8", "surrogateescape"))
+    return digest.digest()
+
+
+def _files(root: Path) -> Iterator[tuple[str, str]]:
+    for name in _TOP:
+        try:
+            found = os.stat(root / name)
+        except OSError:
+            continue
+        yield name, f"{found.st_mtime_ns} {found.st_size}"
+    for folder in _FOLDERS:
+        for here, folders, names in os.walk(root / folder):
+            folders[:] = [one for one in folders if not one.startswith((".", "__pycache__"))]
+            for name in names:
+                path = os.path.join(here, name)
+                try:
+                    found = os.stat(path)
+                except OSError:
+                    continue
+                yield path, f"{found.st_mtime_ns} {found.st_size}"
