@@ -7,7 +7,13 @@ __all__ = ["main"]
 
 def main() -> None:
     """Entry point of the `proveout` command."""
-    from proveout.cli.app import app
     from proveout.cli.exits import guarded
 
-    guarded(app)
+    guarded(_app)
+
+
+def _app() -> None:
+    """Loaded under guard, since Ctrl-C may come that early."""
+    from proveout.cli.app import app
+
+    app()

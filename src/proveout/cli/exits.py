@@ -3,6 +3,7 @@ not measure."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -63,9 +64,27 @@ def leave(message: str, code: int) -> NoReturn:
 
 
 def quietly_closed(show: Callable[[], None]) -> None:
-    """Show something; a reader that has gone away (`| head`) is no error and changes no exit code."""
+    """Show something. A reader that has gone away (`| head`) or never was (`>&-`) is no error and changes no exit code;
+    signs that the terminal's encoding lacks become question marks.
+
+    Raises:
+        BadInput: standard output can't be written, for instance to a full disk.
+    """
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
+        return
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         show()
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise BadInput(f"standard output can't be written: {error.strerror}") from None
+
+
+def print_as_utf8(text: str) -> None:
+    """Print what machines read, which is UTF-8 whatever the terminal's encoding."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    print(text)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from proveout.cli.exits import INTERRUPTED, BadInput, leave, quietly_closed
+from proveout.cli.exits import INTERRUPTED, BadInput, leave, print_as_utf8, quietly_closed
 
 if TYPE_CHECKING:
     from proveout.evaluation import Tally
@@ -193,7 +193,7 @@ def show(scorecard: Scorecard, outputs: Outputs) -> None:
         if path is None:
             continue
         if str(path) == "-":
-            quietly_closed(lambda kind=kind: print(render(scorecard, kind)))
+            quietly_closed(lambda kind=kind: print_as_utf8(render(scorecard, kind)))
         else:
             write_report(scorecard, kind, path)
             print(f"Wrote {path}", file=sys.stderr)
@@ -286,10 +286,10 @@ def _names(text: str) -> tuple[str, ...]:
 def write(path: Path, text: str) -> None:
     """Write a result file, or show it where the path is `-`."""
     if str(path) == "-":
-        quietly_closed(lambda: print(text))
+        quietly_closed(lambda: print_as_utf8(text))
         return
     try:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BadInput(f"{path} can't be written: {error.strerror}") from None
     print(f"Wrote {path}", file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from proveout.cli.exits import BadInput
+from proveout.cli.exits import BadInput, quietly_closed
 
 GOLDEN_TICKETS = 540
 SILVER_TICKETS = 180
@@ -27,9 +27,8 @@ def init(directory: Path) -> None:
         (f"proveout run int2{place}", "2-bit weights claim to be no worse: are they?"),
         (f"proveout compare triage base int4{place}", "two variants, without a change file"),
     )
-    print(f"Wrote an example project to {directory.resolve()}\n")
-    print("Next:")
-    print(steps_in_columns(steps))
+    said = f"Wrote an example project to {directory.resolve()}\n\nNext:\n{steps_in_columns(steps)}"
+    quietly_closed(lambda: print(said))
 
 
 def steps_in_columns(steps: tuple[tuple[str, str], ...]) -> str:
@@ -98,11 +97,11 @@ def _differs(path: Path, content: bytes) -> bool:
 
 def _ignore(directory: Path) -> None:
     """Keep the store and the written scorecards out of git."""
-    lines = (resources.files("proveout.cli") / "example" / "gitignore").read_text().splitlines()
+    lines = (resources.files("proveout.cli") / "example" / "gitignore").read_text("utf-8").splitlines()
     target = directory / ".gitignore"
-    there = target.read_text() if target.exists() else ""
+    there = target.read_text("utf-8") if target.exists() else ""
     missing = [line for line in lines if line not in there.splitlines()]
     if missing:
         directory.mkdir(parents=True, exist_ok=True)
         start = there if there.endswith("\n") or not there else there + "\n"
-        target.write_text(start + "".join(f"{line}\n" for line in missing))
+        target.write_text(start + "".join(f"{line}\n" for line in missing), encoding="utf-8")

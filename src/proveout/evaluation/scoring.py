@@ -10,6 +10,7 @@ from proveout.evaluation.records import Attempt, Score
 from proveout.evaluation.runner import Metric
 from proveout.evaluation.scorers import ModelScorer, PairwiseScorer, Scorer, ScorerError, ScorerFailed, create_scorer
 from proveout.project.records import ScorerSpec, Service
+from proveout.project.row_problems import shown
 
 if TYPE_CHECKING:
     from proveout.evaluation.judges import JudgeCalibration, LabelBook, LabelledOutput
@@ -48,13 +49,18 @@ class Scoring:
         """The scoring that a service declares.
 
         Raises:
-            ScorerError: a scorer can't be built as it is declared.
+            ScorerError: scorers can't be built as they are declared; all of them are named.
             LabelsError: a judge's calibration file can't be used.
         """
         metrics: list[Metric] = []
         labels: dict[str, tuple[LabelledOutput, ...]] = {}
-        for spec in service.scorers or (_implied(service),):
-            scorer = create_scorer(spec, service)
+        problems: list[str] = []
+        for place, spec in enumerate(service.scorers or (_implied(service),)):
+            try:
+                scorer = create_scorer(spec, service)
+            except ScorerError as error:
+                problems.append(f"{shown(service.path)}: scorers[{place}]: {error}")
+                continue
             metrics.append(Metric(spec.metric, scorer))
             calibration = getattr(scorer, "calibration", None)
             if isinstance(scorer, ModelScorer) and calibration is not None:
@@ -63,6 +69,8 @@ class Scoring:
                 low, high = getattr(scorer, "bounds", (0.0, 1.0))
                 labels[spec.metric] = read_labels(calibration, low, high)
                 metrics.append(Metric(spec.metric + HUMAN, PeopleLabels(LabelBook(labels[spec.metric])), optional=True))
+        if problems:
+            raise ScorerError("\n".join(problems))
         return cls(tuple(metrics), labels)
 
     @property
