@@ -69,7 +69,10 @@ def test_weights_that_are_none_are_refused(weights: dict[str, float]) -> None:
 
 
 def test_every_process_agrees() -> None:
-    program = "from proveout.gateway.assignment import Draw, unit_hash; print([Draw('s', {'a': 1, 'b': 2})(str(n)).variant for n in range(20)], unit_hash('s', 'u'))"
+    program = (
+        "from proveout.gateway.assignment import Draw, unit_hash\n"
+        "print([Draw('s', {'a': 1, 'b': 2})(str(n)).variant for n in range(20)], unit_hash('s', 'u'))"
+    )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
     assert told == f"{[Draw('s', {'a': 1, 'b': 2})(str(n)).variant for n in range(20)]} {unit_hash('s', 'u')}"
 

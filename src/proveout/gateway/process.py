@@ -8,7 +8,7 @@ import gc
 import ipaddress
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +91,15 @@ def check_open(project: Project, host: str) -> None:
         )
 
 
+@dataclass(slots=True)
+class Running:
+    """A gateway that serves."""
+
+    gateway: Gateway
+    server: wire.Server
+    reloader: Reloader
+
+
 async def serve(
     project: Project,
     environment: str,
@@ -104,11 +113,33 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
+    async with running(project, environment, listening, folder=folder) as run:
+        gc.collect()
+        gc.freeze()  # What is there now stays: no need to look through it again and again.
+        gc.set_threshold(50_000, 20, 50)
+        announce(_url(listening.host, run.server.port))
+        await stopped.wait()
+        stopped.clear()
+        run.gateway.draining = True
+        log.info("draining: requests in flight have %g s to finish", listening.drain_s)
+        closing = loop.create_task(run.server.close(drain_s=listening.drain_s))
+        again = loop.create_task(stopped.wait())
+        await asyncio.wait([closing, again], return_when=asyncio.FIRST_COMPLETED)
+        closing.cancel()
+        again.cancel()
+        await asyncio.wait([closing, again])
+
+
+@contextlib.asynccontextmanager
+async def running(
+    project: Project, environment: str, listening: Listening, *, folder: MetricsFolder | None = None
+) -> AsyncIterator[Running]:
+    """A gateway while it serves; at the end, what is still in flight is cut, and all that was recorded is written."""
     client = wire.Client(max_connections_per_origin=_MOST_CONNECTIONS)
-    spool = Spool(spool_folder(project.root), read_settings(project).spool_bytes)
     reloader: Reloader | None = None
 
     def link(metrics: Metrics) -> StoreLink:
+        spool = Spool(spool_folder(project.root), read_settings(project).spool_bytes)
         return StoreLink(
             project.store_url,
             environment,
@@ -118,33 +149,23 @@ async def serve(
         )
 
     gateway = Gateway(environment, client, link, siblings=(lambda: ()) if folder is None else folder.others)
+    tasks: list[asyncio.Task[None]] = []
+    server: wire.Server | None = None
     try:
         reloader = Reloader(gateway, project)
         reloader.serve()
         server = await wire.serve(
             gateway, host=listening.host, port=listening.port, limits=LIMITS, reuse_port=listening.reuse_port
         )
-        tasks: list[asyncio.Task[object]] = [loop.create_task(reloader.watch())]
+        tasks.append(asyncio.create_task(reloader.watch()))
         if folder is not None:
-            tasks.append(loop.create_task(_share(gateway, folder)))
-        gc.collect()
-        gc.freeze()  # What is there now stays: no need to look through it again and again.
-        gc.set_threshold(50_000, 20, 50)
-        announce(_url(listening.host, server.port))
-        await stopped.wait()
-        stopped.clear()
-        gateway.draining = True
-        log.info("draining: requests in flight have %g s to finish", listening.drain_s)
-        closing = loop.create_task(server.close(drain_s=listening.drain_s))
-        again: asyncio.Task[object] = loop.create_task(stopped.wait())
-        await asyncio.wait([closing, again], return_when=asyncio.FIRST_COMPLETED)
-        if not closing.done():
-            closing.cancel()
-            await server.close()
-        for task in (*tasks, again):
-            task.cancel()
-        await asyncio.gather(*tasks, again, return_exceptions=True)
+            tasks.append(asyncio.create_task(_share(gateway, folder)))
+        yield Running(gateway, server, reloader)
     finally:
+        for task in tasks:
+            task.cancel()
+        if server is not None:
+            await server.close()
         await gateway.aclose()
         await client.aclose()
         await asyncio.to_thread(gateway.link.close)

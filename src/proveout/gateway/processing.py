@@ -24,9 +24,17 @@ class Processed(NamedTuple):
     text: str
     valid: bool
 
-    def send(self, responder: Responder, headers: tuple[tuple[str, str], ...], facts: Facts, wants_usage: bool) -> None:
+    def send(
+        self,
+        responder: Responder,
+        headers: tuple[tuple[str, str], ...],
+        facts: Facts,
+        *,
+        model: str,
+        wants_usage: bool,
+    ) -> None:
         """Stream the text in one piece: it was not known before the model had ended."""
-        writer = Writer("")
+        writer = Writer(model)
         responder.start(200, (*_EVENTS, *headers))
         events = [
             writer.delta({"role": "assistant", "content": ""}),
