@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -70,7 +70,9 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     `declared` is the fingerprint that the environment's file named when it began: git has been heard up to there.
     `cleared`: everybody who must agree before the challenger serves at all has agreed. `share` is the challenger's
     share of the traffic, `shadowing` whether it answers copies. `first_epoch` and `step_epoch` are the first releases
-    of the rollout and of the step: evidence before them is not looked at. `version` grows with every change.
+    of the rollout and of the step: evidence before them is not looked at; the positions are where traces and feedback
+    ended then, `watched_from` where they did when the watch over the champion began. `baseline` holds what the new champion's signals were like at first, `alarmed` when it last degraded
+    with nobody to take over. `version` grows with every change.
     """
 
     id: str
@@ -95,6 +97,11 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     fallback: tuple[str, ...] = ()
     unit: str = "user"
+    trace_position: int = 0
+    feedback_position: int = 0
+    baseline: dict[str, float] = {}
+    alarmed: float = 0.0
+    watched_from: tuple[int, int] = (0, 0)
     version: int = 0
 
     @property
@@ -142,10 +149,13 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fallbacks(self) -> tuple[str, ...]:
-        """Who answers when the chosen one can't, in order: the old champion stays warm after a promotion."""
-        serving = self.serving.fingerprint
-        known = (*((self.champion.fingerprint,) if self.status == "promoted" else ()), *self.fallback)
-        return tuple(dict.fromkeys(name for name in known if name != serving))
+        """Who answers when the chosen one can't, in order: the champion for its challenger, and the old champion, kept
+        warm, for the new one.
+        """
+        weights = self.weights
+        alone = next(iter(weights)) if len(weights) == 1 else None
+        known = dict.fromkeys((self.champion.fingerprint, *self.fallback))
+        return tuple(fingerprint for fingerprint in known if fingerprint != alone)
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -258,6 +268,39 @@ def promoted(rollout: Rollout, now: float, epoch: int, reason: str) -> Rollout:
     )
 
 
+def taken_back(rollout: Rollout, to: Arm, now: float, epoch: int, reason: str) -> Rollout:
+    """A champion that degraded gives way to `to`: the last good one, or the declared fallback.
+
+    Raises:
+        Refused: a rollout goes on; abort that instead.
+    """
+    if rollout.active:
+        raise Refused(f"the rollout of {rollout.change} goes on: abort it")
+    return _new(
+        rollout, now, reason, status="rolled_back", champion=to, baseline={}, epoch=epoch, share=0.0, shadowing=False
+    )
+
+
+def alarmed(rollout: Rollout, now: float, reason: str) -> Rollout:
+    """A champion degraded, and nobody can take over."""
+    return _new(rollout, now, reason, alarmed=now, baseline={})
+
+
+def adopted(rollout: Rollout, now: float, epoch: int) -> Rollout:
+    """What an environment served before Proveout delivered anything to it."""
+    return _new(
+        rollout,
+        now,
+        "served as the environment's file says",
+        status="promoted",
+        cleared=True,
+        epoch=epoch,
+        started=now,
+        first_epoch=epoch,
+        step_epoch=epoch,
+    )
+
+
 def _must_be_active(rollout: Rollout) -> None:
     if not rollout.active:
         word = rollout.status.replace("_", " ")
@@ -300,13 +343,3 @@ def _at(rollout: Rollout, place: int, now: float, epoch: int, reason: str) -> Ro
 
 def _new(rollout: Rollout, now: float, reason: str, **fields: Any) -> Rollout:
     return msgspec.structs.replace(rollout, updated=now, reason=reason, version=rollout.version + 1, **fields)
-
-
-def shows(action: Action | None, rollout: Rollout) -> str:
-    """Why the rollout stands where it does."""
-    return action.reason if isinstance(action, Hold) else rollout.reason
-
-
-def names_of(arms: Sequence[Arm]) -> dict[str, str]:
-    """Variants' names by fingerprint."""
-    return {arm.fingerprint: arm.variant for arm in arms}
