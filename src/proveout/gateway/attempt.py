@@ -24,13 +24,14 @@ EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
 
 
 class Asked(NamedTuple):
-    """A request that may be served."""
+    """A request that may be served. One that pins a variant is answered by that one or by nobody."""
 
     request: ServerRequest
     body: Body
     route: Route
     client: Client | None
     operation: str
+    pinned: bool
     trace: Trace
     started: float
     headers: tuple[tuple[str, str], ...]

@@ -99,6 +99,7 @@ class StreamReader:
     """
 
     __slots__ = (
+        "_begun",
         "_held",
         "_hide_usage",
         "_keep_text",
@@ -125,6 +126,7 @@ class StreamReader:
         self._hide_usage = hide_usage
         self._keep_text = keep_text
         self._held = b""
+        self._begun = False
 
     def feed(self, at: float, piece: bytes) -> bytes:
         """Take a piece; return the whole events that are there now.
@@ -139,8 +141,8 @@ class StreamReader:
             piece = self._cut(piece)
             if not piece:
                 return b""
-        if not self.reads and piece.lstrip()[:1] in (b"<", b"{", b"["):
-            raise Malformed("the stream holds no server-sent events")
+        if not self._begun:
+            self._check_start(piece)
         if _CONTENT.search(piece):
             self._stamp(at)
         found = _FINISH.search(piece)
@@ -154,9 +156,20 @@ class StreamReader:
         return piece
 
     def rest(self) -> bytes:
-        """What is left when the stream has ended."""
+        """What is left when the stream has ended.
+
+        Raises:
+            Malformed: it was no event stream.
+        """
         held, self._held = self._held, b""
+        if held and not self._begun:
+            self._check_start(held)
         return held
+
+    def _check_start(self, piece: bytes) -> None:
+        self._begun = True
+        if piece.lstrip()[:1] in (b"<", b"{", b"["):
+            raise Malformed("the stream holds no server-sent events")
 
     def _cut(self, piece: bytes) -> bytes:
         plain, windows = piece.rfind(b"\n\n"), piece.rfind(b"\r\n\r\n")

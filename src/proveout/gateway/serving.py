@@ -79,10 +79,8 @@ class Serving:
         headers = request.headers
         id = new_id()
         unit = headers.get("x-proveout-unit") or body.user
-        propensity = 1.0
-        if pinned is None:
-            pinned, propensity = route.draw(unit or id)
-        arm = self._catalog.arm(route, pinned)
+        chosen, propensity = (pinned, 1.0) if pinned is not None else route.draw(unit or id)
+        arm = self._catalog.arm(route, chosen)
         name, release = route.service.name, route.release
         trace = Trace(
             id=id,
@@ -92,7 +90,7 @@ class Serving:
             started=time.time(),
             epoch=release.epoch,
             step=release.step,
-            chosen=pinned,
+            chosen=chosen,
             propensity=propensity,
             unit=None if unit is None else unit_hash(name, unit),
             streamed=body.stream,
@@ -102,7 +100,9 @@ class Serving:
         content = route.settings.content
         captured = content.capture == "all" or (content.capture == "sampled" and _random.random() < content.share)
         ours = (("x-proveout-trace-id", id),)
-        return Asked(request, body, route, client, operation, trace, request.received, ours, captured), arm
+        return Asked(
+            request, body, route, client, operation, pinned is not None, trace, request.received, ours, captured
+        ), arm
 
     async def _serve(self, asked: Asked, arm: Arm, responder: Responder) -> None:
         trace = asked.trace
@@ -138,7 +138,8 @@ class Serving:
     async def _try_all(self, asked: Asked, chosen: Arm, responder: Responder) -> tuple[str, str] | None:
         """Try the chosen variant, then the fallbacks in their order; the client gets the first whole answer."""
         last: UpstreamFailed | None = None
-        for arm in (chosen, *(one for one in asked.route.fallbacks if one is not chosen)):
+        others = () if asked.pinned else (one for one in asked.route.fallbacks if one is not chosen)
+        for arm in (chosen, *others):
             attempt = Attempt(asked, arm, responder)
             call = await attempt.prepared()
             if attempt.from_cache(call):
