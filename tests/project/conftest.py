@@ -6,13 +6,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from proveout.project import Problem, Project, ProjectError, Variant, load_project
 
 # The same examples in every run, and no deadline that a busy machine misses.
-settings.register_profile("project", deadline=None, derandomize=True)
-settings.load_profile("project")
 
 SAMPLE = Path(__file__).parent / "sample"
 

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 _CONVERGED = 2e-15
+_FEW = 8
 _MOST_TERMS = 20_000
 _LAST_STEP = 1e-8
 """Newton's steps shrink quadratically: the error after one of this size is below double precision."""
@@ -190,9 +191,12 @@ def _continued_fraction(x: Floats, y: Floats, a: Floats, b: Floats) -> Floats:
     """The continued fraction of I_x(a, b) over x^a y^b / B(a, b) (DiDonato & Morris 1992, BFRAC), by Lentz's method.
 
     It converges for x up to the mean a / (a + b), in O(sqrt(max(a, b))) terms. Points that have converged are put
-    aside.
+    aside; a few points alone are quicker as plain numbers than as arrays.
     """
     shape = x.shape
+    if x.size <= _FEW:
+        points = zip(x.ravel().tolist(), y.ravel().tolist(), a.ravel().tolist(), b.ravel().tolist(), strict=True)
+        return np.array([_fraction_at(*point) for point in points]).reshape(shape)
     x, y, a, b = x.ravel(), y.ravel(), a.ravel(), b.ravel()
     result = np.empty(x.shape)
     open_points = np.arange(x.size)
@@ -218,6 +222,25 @@ def _continued_fraction(x: Floats, y: Floats, a: Floats, b: Floats) -> Floats:
             value, up, down = value[going], up[going], down[going]
     result[open_points] = value[: open_points.size]
     return 1 / result.reshape(shape)
+
+
+def _fraction_at(x: float, y: float, a: float, b: float) -> float:
+    """`_continued_fraction` at one point."""
+    whole = a * y - b * x + 1
+    value = up = a * whole / (a + 1)
+    down = 0.0
+    for term in range(1, _MOST_TERMS):
+        odd = a + (2 * term - 1)
+        share = term * (b - term) * x / odd
+        numerator = (a + (term - 1)) * (a + b + (term - 1)) * x / odd * share
+        denominator = term + share + (a + term) * (whole + term * (1 + y)) / (odd + 2)
+        down = 1 / (denominator + numerator * down)
+        up = denominator + numerator / up
+        change = up * down
+        value *= change
+        if not abs(change - 1) > _CONVERGED:
+            break
+    return 1 / value
 
 
 def _expit(logit: Floats) -> Floats:

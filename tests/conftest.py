@@ -1,0 +1,16 @@
+"""What all tests share: no proxy stands between them and their own servers, and property tests draw the same cases
+every time."""
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("proveout", deadline=None, derandomize=True)
+settings.load_profile("proveout")
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever proxies this machine has, the tests' servers are reached directly."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
