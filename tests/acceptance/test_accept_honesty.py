@@ -47,3 +47,14 @@ def test_an_unforeseen_mistake_of_ours_does_not_read_as_a_verdict(proveout, decl
     assert ended.code == 4
     assert "RuntimeError: a mistake" in ended.err
     assert "no verdict" in ended.err
+
+
+def test_a_scorer_that_raises_is_not_a_wrong_answer_and_its_reason_is_told(proveout, declared):
+    rows = examples(30)
+    raises = {"services/s/mine.py": "def score(answer, expected):\n    raise KeyError('colour')\n"}
+    service = SERVICE.replace("[exact_match]", "[{python: {path: mine.py, function: score}}]")
+    ended = proveout(
+        declared(rows, {"a": answers(rows), "b": answers(rows)}, service=service, files=raises), "run", "c"
+    )
+    assert (ended.code, ended.gate("python")["verdict"]) == (4, "error")
+    assert any("KeyError" in notice["message"] and "colour" in notice["message"] for notice in ended.card["notices"])

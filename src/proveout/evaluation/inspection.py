@@ -79,6 +79,7 @@ class FailureCollector:
     calls: Counter[tuple[int, str]] = field(default_factory=Counter)
     messages: dict[tuple[int, str], str] = field(default_factory=dict)
     unscored: Counter[int] = field(default_factory=Counter)
+    unscored_because: dict[int, str] = field(default_factory=dict)
     parse_failed: Counter[int] = field(default_factory=Counter)
 
     def __call__(self, finished: Finished) -> None:
@@ -89,6 +90,7 @@ class FailureCollector:
             return
         if any(score is None and place not in self.optional for place, score in enumerate(finished.scores)):
             self.unscored[finished.arm] += 1
+            self.unscored_because.setdefault(finished.arm, finished.unscored)
         if any(score is not None and score.parse_failed for score in finished.scores):
             self.parse_failed[finished.arm] += 1
 

@@ -51,7 +51,8 @@ class Finished(NamedTuple):
     """One finished call, as observers see it. Either `generation` and `attempt` are set, or `failure` says why there is
     no answer.
 
-    `scores` is in the order of the metrics; None where a scorer could not measure.
+    `scores` is in the order of the metrics; None where a scorer could not measure. `unscored` says why, where one that
+    isn't optional could not.
     """
 
     example: Example
@@ -62,6 +63,7 @@ class Finished(NamedTuple):
     attempt: Attempt | None
     failure: ModelError | None
     scores: tuple[Score | None, ...]
+    unscored: str = ""
 
 
 class Observer(Protocol):
@@ -170,12 +172,13 @@ class _Evaluation:
         if self.pairwise and len(self.arms) == 2:
             await self._meet_partner(call, generation, attempt, failure)
         else:
-            self._finish(call, generation, attempt, failure, await self._score(attempt))
+            self._finish(call, generation, attempt, failure, *await self._score(attempt))
 
-    async def _score(self, attempt: Attempt | None) -> list[Score | None]:
+    async def _score(self, attempt: Attempt | None) -> tuple[list[Score | None], str]:
         """Every metric's score; None where there is no answer, where the scorer failed, or where it takes a pair to
-        score."""
+        score. With it, why the first that isn't optional failed."""
         scores: list[Score | None] = []
+        unscored = ""
         for metric in self.metrics:
             scorer = metric.scorer
             if attempt is None or isinstance(scorer, PairwiseScorer):
@@ -186,9 +189,10 @@ class _Evaluation:
                     scores.append(await scorer.score(attempt, self.models))
                 else:
                     scores.append(scorer.score(attempt))
-            except ScorerFailed:
+            except ScorerFailed as error:
                 scores.append(None)
-        return scores
+                unscored = unscored or ("" if metric.optional else f"{metric.name}: {error}")
+        return scores, unscored
 
     async def _meet_partner(
         self, call: _Call, generation: Generation | None, attempt: Attempt | None, failure: ModelError | None
@@ -201,22 +205,24 @@ class _Evaluation:
             self.waiting[slot] = mine
             return
         champion, challenger = (mine, partner) if call.arm == 0 else (partner, mine)
-        both = [await self._score(champion[2]), await self._score(challenger[2])]
+        (first, why_first), (second, why_second) = await self._score(champion[2]), await self._score(challenger[2])
         if champion[2] is not None and challenger[2] is not None:
             for index, metric in enumerate(self.metrics):
                 if isinstance(metric.scorer, PairwiseScorer):
-                    both[0][index], both[1][index] = await self._compare(metric.scorer, champion[2], challenger[2])
-        self._finish(*champion, both[0])
-        self._finish(*challenger, both[1])
+                    try:
+                        first[index], second[index] = await self._compare(metric.scorer, champion[2], challenger[2])
+                    except ScorerFailed as error:
+                        why_first, why_second = (why or f"{metric.name}: {error}" for why in (why_first, why_second))
+        self._finish(*champion, first, why_first)
+        self._finish(*challenger, second, why_second)
 
-    async def _compare(
-        self, scorer: PairwiseScorer, champion: Attempt, challenger: Attempt
-    ) -> tuple[Score | None, Score | None]:
-        """A win is 1, a loss 0, a tie 1/2 for both: the difference of the scores is the preference."""
-        try:
-            result = await scorer.compare(champion.example, champion, challenger, self.models)
-        except ScorerFailed:
-            return None, None
+    async def _compare(self, scorer: PairwiseScorer, champion: Attempt, challenger: Attempt) -> tuple[Score, Score]:
+        """A win is 1, a loss 0, a tie 1/2 for both: the difference of the scores is the preference.
+
+        Raises:
+            ScorerFailed: the pair could not be compared.
+        """
+        result = await scorer.compare(champion.example, champion, challenger, self.models)
         reason = "; ".join(result.reasons)
         return (
             Score(value=(1 - result.preference) / 2, reason=reason),
@@ -230,6 +236,7 @@ class _Evaluation:
         attempt: Attempt | None,
         failure: ModelError | None,
         scores: Sequence[Score | None],
+        unscored: str,
     ) -> None:
         values = [NOT_MEASURED if score is None else score.value for score in scores]
         if generation is None or attempt is None:
@@ -254,7 +261,9 @@ class _Evaluation:
                 characters=len(attempt.text),
             )
         variant = self.arms[call.arm].variant
-        finished = Finished(call.example, call.arm, variant, call.repeat, generation, attempt, failure, tuple(scores))
+        finished = Finished(
+            call.example, call.arm, variant, call.repeat, generation, attempt, failure, tuple(scores), unscored
+        )
         for observer in self.observers:
             observer(finished)
         self._watch(failure)

@@ -29,14 +29,14 @@ def failure_notices(failures: FailureCollector, comparison: Comparison) -> list[
         )
         for (arm, kind), count in sorted(failures.calls.items())
     ]
-    for counter, kind, message in (
-        (failures.parse_failed, "parse_failed", "answers could not be read as the service wants them"),
-        (failures.unscored, "unscored", "answers have no score, because a scorer could not measure them"),
-    ):
-        notices += [
-            Notice(kind=kind, message=f"{count:,} {message}.", variant=names[arm], count=count)
-            for arm, count in sorted(counter.items())
-        ]
+    for arm, count in sorted(failures.parse_failed.items()):
+        message = f"{count:,} answers could not be read as the service wants them."
+        notices.append(Notice(kind="parse_failed", message=message, variant=names[arm], count=count))
+    for arm, count in sorted(failures.unscored.items()):
+        message = f"{count:,} answers have no score, because a scorer could not measure them"
+        because = failures.unscored_because.get(arm)
+        message += f"; for instance: {because}" if because else "."
+        notices.append(Notice(kind="unscored", message=message, variant=names[arm], count=count))
     return notices
 
 
