@@ -247,6 +247,92 @@ def gateway(
 
 
 @app.command()
+def loadtest(
+    service: Annotated[str | None, typer.Argument(metavar="SERVICE")] = None,
+    variants: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[VARIANT ...]", help="One to measure (default: the champion), or two to compare."),
+    ] = None,
+    project: ProjectDir = Path("."),
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", min=1, metavar="N", help="Closed loop: N requests at once.")
+    ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option("--rate", metavar="R", help="Open loop: requests/s; 5..50 is a ramp, 10@30s,40@30s are pieces."),
+    ] = None,
+    arrivals: Annotated[
+        str, typer.Option("--arrivals", metavar="KIND", help="How --rate arrives: poisson, constant or bursts.")
+    ] = "poisson",
+    trace: Annotated[
+        Path | None, typer.Option("--trace", metavar="FILE", help="Replay recorded arrivals: CSV or Mooncake JSONL.")
+    ] = None,
+    time_scale: Annotated[
+        float, typer.Option("--time-scale", min=0.001, metavar="X", help="Replay a trace X times as fast.")
+    ] = 1.0,
+    requests: Annotated[int | None, typer.Option("--requests", min=1, metavar="N", help="Requests to send.")] = None,
+    duration: Annotated[
+        float | None, typer.Option("--duration", min=0.1, metavar="S", help="Seconds to send for.")
+    ] = None,
+    input_tokens: Annotated[
+        str | None, typer.Option("--input-tokens", metavar="N", help="Prompts of N tokens; 64,512 makes a grid.")
+    ] = None,
+    output_tokens: Annotated[
+        str | None, typer.Option("--output-tokens", metavar="N", help="Answers of N tokens; 16,128 makes a grid.")
+    ] = None,
+    shared_prefix: Annotated[
+        int, typer.Option("--shared-prefix", min=0, metavar="N", help="Tokens that all made prompts begin with.")
+    ] = 0,
+    max_concurrency: Annotated[
+        int | None,
+        typer.Option("--max-concurrency", min=1, metavar="N", help="Cap of an open loop; the wait counts as latency."),
+    ] = None,
+    saturation: Annotated[
+        bool, typer.Option("--saturation", help="Search for the highest rate that keeps the SLOs.")
+    ] = False,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Measure this client's own floor on a reference server first.")
+    ] = False,
+    imported: Annotated[
+        Path | None,
+        typer.Option("--import", metavar="FILE", help="Read guidellm's, aiperf's, inference-perf's or vLLM's JSON."),
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Client processes.")] = 1,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, metavar="S", help="Seconds after which a request counts as failed.")
+    ] = 60.0,
+    seed: Seed = None,
+    max_calls: MaxCalls = None,
+    json: Json = None,
+    html: Html = None,
+) -> None:
+    """Measure latency under load: a sweep, one run, two variants against each other, or the highest rate."""
+    from proveout.cli import loading
+
+    asked = loading.Asked(
+        concurrency=concurrency,
+        rate=rate,
+        arrivals=arrivals,
+        trace=trace,
+        time_scale=time_scale,
+        requests=requests,
+        duration=duration,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        shared_prefix=shared_prefix,
+        max_concurrency=max_concurrency,
+        workers=workers,
+        timeout=timeout,
+        seed=seed or 0,
+        max_calls=max_calls,
+        saturation=saturation,
+        calibrate=calibrate,
+        imported=imported,
+    )
+    loading.loadtest(project, service, variants or [], asked, json, html)
+
+
+@app.command()
 def schema(
     directory: Annotated[
         Path | None, typer.Argument(metavar="[DIR]", help="Write one JSON Schema per kind of file here.")

@@ -18,7 +18,7 @@ MOST_CPU = 0.8
 """Share of one core that a worker may use; above it, its event loop is busy too often."""
 LAG_SHARE = 0.05
 """Share of the median TTFT that the client's p99 lag may have."""
-LAG_FLOOR_S = 0.005
+LAG_FLOOR_S = 0.010
 """A lag below this is no reason to throw a run away, however quick the endpoint."""
 
 

@@ -90,8 +90,7 @@ def comparison_plan(
         mine = slice(pair * size, (pair + 1) * size)
         began = times[pair * size - 1] if pair else 0.0
         offsets = times[mine] - began
-        order = (0, 1) if pair % 2 == 0 else (1, 0)
-        for place, who in enumerate(order):
+        for place, who in enumerate((0, 1) if pair % 2 == 0 else (1, 0)):
             apart = turns.interleave == "blocks"
             start = clock if apart else began + place * 1e-6
             arm.append(np.full(size, who, dtype=np.int64))
@@ -101,16 +100,19 @@ def comparison_plan(
             counted.append(np.arange(size) >= turns.wash)
             if apart:
                 clock = start + float(offsets[-1]) + turns.gap_s
-    columns = [np.concatenate(parts) if parts else np.zeros(0) for parts in (arm, due, prompt, block, counted)]
-    order = np.argsort(columns[1], kind="stable")
-    arms, dues, prompts, blocks, counts = (column[order] for column in columns)
+    dues = np.concatenate(due) if due else np.zeros(0)
+    order = np.argsort(dues, kind="stable")
+    arms, prompts, blocks, counts = (
+        np.concatenate(parts)[order] if parts else np.zeros(0, dtype=np.int64)
+        for parts in (arm, prompt, block, counted)
+    )
     return Plan(
         tuple(targets),
         workload,
-        arms.astype(np.int64),
-        prompts.astype(np.int64),
-        due=dues,
-        block=blocks.astype(np.int64),
+        arms,
+        prompts,
+        due=dues[order],
+        block=blocks,
         counted=counts.astype(bool),
         max_concurrency=max_concurrency,
         timeout_s=timeout_s,

@@ -11,8 +11,8 @@ import numpy as np
 
 from proveout.loadtest.client_watch import ClientLoad, reasons_invalid
 from proveout.loadtest.plan import Failed
-from proveout.loadtest.records import STOPPED, Records
 from proveout.loadtest.recorder import Recorded
+from proveout.loadtest.records import STOPPED, Records
 from proveout.loadtest.slo import LATENCIES, Metric, attained, measured, slo_test, time_blocks
 from proveout.statistics import Estimate, proportion_interval
 from proveout.statistics.clustered_quantiles import clustered_quantile
@@ -133,7 +133,11 @@ def figures(
         ended=recorded.ended,
         seconds=round(seconds, 3),
         client=client,
-        **{f"{latency}_ms": quantiles[latency] for latency in LATENCIES},
+        ttft_ms=quantiles["ttft"],
+        itl_ms=quantiles["itl"],
+        tpot_ms=quantiles["tpot"],
+        e2e_ms=quantiles["e2e"],
+        stall_ms=quantiles["stall"],
         intervals=intervals,
         beyond=tuple(beyond),
         requests_per_s=_rate(answered, seconds),
@@ -184,9 +188,7 @@ def _latencies(records: Records) -> tuple[dict[str, Quantiles], dict[str, Interv
             estimate = _estimate(records, latency, probability, values, blocks)
             found[latency][_name(probability)] = _ms(estimate.value)
             known = not math.isnan(estimate.low)
-            intervals[f"{latency}_ms"][_name(probability)] = (
-                (_ms(estimate.low), _ms(estimate.high)) if known else None
-            )
+            intervals[f"{latency}_ms"][_name(probability)] = (_ms(estimate.low), _ms(estimate.high)) if known else None
             if math.isinf(estimate.value):
                 beyond.append(Metric(latency, probability).name)
     return found, intervals, beyond

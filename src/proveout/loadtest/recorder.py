@@ -128,9 +128,7 @@ class Recorder:
             run = self._closed() if self._plan.concurrency is not None else self._open()
             await self._or_stopped(run)
             client = watch.stop()
-        return Recorded(
-            self._records(), client, self._failures.listed(), max(monotonic() - begin, 0.0), self._ended
-        )
+        return Recorded(self._records(), client, self._failures.listed(), max(monotonic() - begin, 0.0), self._ended)
 
     # The two loops
 
@@ -323,7 +321,7 @@ class _Places:
 
 async def _until(at: float) -> None:
     """Sleep until a time; a loop's timers count in milliseconds and may come early."""
-    while (left := at - monotonic()) > 0:
+    while (left := at - monotonic()) > 0:  # noqa: ASYNC110
         await asyncio.sleep(left)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +130,7 @@ class Records:
         rows = np.flatnonzero(keep)
         chunks = self.chunks[rows]
         stamps = self.stamps[np.repeat(keep, self.chunks)]
-        columns = {
+        columns: dict[str, Any] = {
             field.name: _taken(getattr(self, field.name), rows)
             for field in fields(self)
             if field.name not in ("starts", "stamps")
@@ -142,7 +142,7 @@ class Records:
         """Records of several workers, in the order of their due times."""
         if len(parts) == 1:
             return parts[0]
-        columns = {
+        columns: dict[str, Any] = {
             field.name: _concatenated([getattr(part, field.name) for part in parts])
             for field in fields(cls)
             if field.name != "starts"
@@ -155,7 +155,7 @@ class Records:
         """The same requests in the order of `key`."""
         order = np.argsort(key, kind="stable")
         pieces = [self.stamps[self.starts[row] : self.starts[row + 1]] for row in order]
-        columns = {
+        columns: dict[str, Any] = {
             field.name: _taken(getattr(self, field.name), order)
             for field in fields(self)
             if field.name not in ("starts", "stamps")
@@ -169,11 +169,12 @@ class Records:
         return np.where(self.chunks > 0, self.stamps[np.clip(places, 0, len(self.stamps) - 1)], np.nan)
 
 
-def _taken(values: Floats | Integers | Flags | tuple[str, ...], rows: Integers) -> Floats | Integers | tuple[str, ...]:
+def _taken(values: Any, rows: Integers) -> Any:
+    """Some entries of a column, which is an array or a tuple of texts."""
     return tuple(values[row] for row in rows) if isinstance(values, tuple) else values[rows]
 
 
-def _concatenated(parts: Sequence[Floats | Integers | Flags | tuple[str, ...]]) -> Floats | tuple[str, ...]:
+def _concatenated(parts: Sequence[Any]) -> Any:
     if isinstance(parts[0], tuple):
         return tuple(item for part in parts for item in part)
-    return np.concatenate(parts)  # type: ignore[arg-type]
+    return np.concatenate(parts)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -189,12 +190,16 @@ def knee_in_words(concurrency: Sequence[int], throughput: Sequence[float], scali
     levels = sorted(zip(concurrency, throughput, strict=True))
     if len(levels) < 2:
         return ""
-    for (n, x), (more, y) in zip(levels, levels[1:], strict=False):
+    for (n, x), (more, y) in pairwise(levels):
         gain = (y - x) / x if x > 0 else math.inf
         if gain < 0.25 * (more - n) / n:
-            tail = "" if scaling is None or scaling.peak is None else (
-                f" Throughput peaks near {scaling.peak.value:.0f} at once "
-                f"(95% interval {scaling.peak.low:.0f} to {scaling.peak.high:.0f})."
+            tail = (
+                ""
+                if scaling is None or scaling.peak is None
+                else (
+                    f" Throughput peaks near {scaling.peak.value:.0f} at once "
+                    f"(95% interval {scaling.peak.low:.0f} to {scaling.peak.high:.0f})."
+                )
             )
             return (
                 f"The knee is near {n} requests at once: {more} bring {max(gain, 0):.0%} more throughput for "

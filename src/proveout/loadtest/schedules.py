@@ -82,14 +82,16 @@ class Open:
     def kind(self) -> str:
         if len(self.stages) > 1:
             return "piecewise"
-        if self.stages[0].start != self.stages[0].end:
+        first = self.stages[0]
+        if first.start != first.end:
             return "ramp"
         return {0.0: "constant", 1.0: "poisson"}.get(self.burstiness, "bursts")
 
     def describe(self) -> dict[str, Any]:
         told: dict[str, Any] = {"kind": self.kind}
-        if len(self.stages) == 1 and self.stages[0].start == self.stages[0].end:
-            told["rate"] = self.stages[0].start
+        first = self.stages[0]
+        if len(self.stages) == 1 and first.start == first.end:
+            told["rate"] = first.start
         else:
             told["stages"] = [
                 {"seconds": stage.seconds, "start": stage.start, "end": stage.end}
@@ -103,7 +105,9 @@ class Open:
         most = self._expected(end)
         if requests is None and not math.isfinite(most):
             raise ValueError("an open schedule without an end needs a number of requests or a duration")
-        count = requests if requests is not None else math.ceil(most + 6 * math.sqrt(most * max(self.burstiness, 1)) + 8)
+        count = (
+            requests if requests is not None else math.ceil(most + 6 * math.sqrt(most * max(self.burstiness, 1)) + 8)
+        )
         arrivals = self._inverse(np.cumsum(self._gaps(count, np.random.default_rng(seed))))
         return arrivals[arrivals < end]
 

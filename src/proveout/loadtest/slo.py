@@ -101,6 +101,4 @@ def slo_test(records: Records, name: str, limit: float) -> SloTest:
     """Whether the run's requests keep one SLO, as far as their number can tell."""
     metric = Metric.named(name)
     values, owner = measured(records, metric.latency)
-    return SloTest(
-        metric, limit, quantile_limit_test(values, metric.probability, limit, time_blocks(records, owner))
-    )
+    return SloTest(metric, limit, quantile_limit_test(values, metric.probability, limit, time_blocks(records, owner)))

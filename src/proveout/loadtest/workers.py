@@ -23,9 +23,7 @@ _LEAD_S = 0.05
 _START_S = 60.0
 
 
-async def run_plan(
-    plan: Plan, *, workers: int = 1, stopping: Callable[[], bool] = lambda: False
-) -> Recorded:
+async def run_plan(plan: Plan, *, workers: int = 1, stopping: Callable[[], bool] = lambda: False) -> Recorded:
     """Warm up, then send all requests of a plan.
 
     Args:

@@ -19,14 +19,107 @@ from proveout.loadtest.workers import run_plan
 from proveout.models import Request
 from proveout.project.records import Example, Message, ModelSpec, Variant
 
-_WORDS = (
-    "time year people way day man thing woman life child world school state family student group country problem hand "
-    "part place case week company system program question work government number night point home water room mother "
-    "area money story fact month lot right study book eye job word business issue side kind head house service friend "
-    "father power hour game line end member law car city community name president team minute idea body information "
-    "back parent face others level office door health person art war history party result change morning reason "
-    "research girl guy moment air teacher force education"
-).split()
+_WORDS = [
+    "time",
+    "year",
+    "people",
+    "way",
+    "day",
+    "man",
+    "thing",
+    "woman",
+    "life",
+    "child",
+    "world",
+    "school",
+    "state",
+    "family",
+    "student",
+    "group",
+    "country",
+    "problem",
+    "hand",
+    "part",
+    "place",
+    "case",
+    "week",
+    "company",
+    "system",
+    "program",
+    "question",
+    "work",
+    "government",
+    "number",
+    "night",
+    "point",
+    "home",
+    "water",
+    "room",
+    "mother",
+    "area",
+    "money",
+    "story",
+    "fact",
+    "month",
+    "lot",
+    "right",
+    "study",
+    "book",
+    "eye",
+    "job",
+    "word",
+    "business",
+    "issue",
+    "side",
+    "kind",
+    "head",
+    "house",
+    "service",
+    "friend",
+    "father",
+    "power",
+    "hour",
+    "game",
+    "line",
+    "end",
+    "member",
+    "law",
+    "car",
+    "city",
+    "community",
+    "name",
+    "president",
+    "team",
+    "minute",
+    "idea",
+    "body",
+    "information",
+    "back",
+    "parent",
+    "face",
+    "others",
+    "level",
+    "office",
+    "door",
+    "health",
+    "person",
+    "art",
+    "war",
+    "history",
+    "party",
+    "result",
+    "change",
+    "morning",
+    "reason",
+    "research",
+    "girl",
+    "guy",
+    "moment",
+    "air",
+    "teacher",
+    "force",
+    "education",
+]
 _MAY_IGNORE_END = frozenset({"vllm", "sglang", "llama.cpp", "openai-compatible"})
 """Providers whose endpoint may know `ignore_eos`; it is tried, and left out where it is refused."""
 _PROBE_WORDS = (10, 20, 40, 80, 10)
@@ -51,8 +144,8 @@ class Counting:
 class SizedPrompts:
     """Prompts of wanted sizes, all different, so that a prefix cache has nothing to reuse but what is declared.
 
-    `input_tokens` and `output_tokens` are gone through in turn; `countings` and `parameters` are by arm. `shared_prefix`
-    tokens are the same in all prompts.
+    `input_tokens` and `output_tokens` are gone through in turn; `countings` and `parameters` are by arm.
+    `shared_prefix` tokens are the same in all prompts.
     """
 
     input_tokens: tuple[int, ...]
@@ -193,9 +286,7 @@ async def learn_counting(spec: ModelSpec, parameters: Mapping[str, Any], *, time
 async def _probe(
     spec: ModelSpec, parameters: Mapping[str, Any], words: Sequence[int], timeout_s: float, *, ignores_end: bool
 ) -> Recorded:
-    prompts = SizedPrompts(
-        tuple(words), (2,), (Counting(1.0, 0.0, ignores_end),), (dict(parameters),)
-    )
+    prompts = SizedPrompts(tuple(words), (2,), (Counting(1.0, 0.0, ignores_end),), (dict(parameters),))
     count = len(words)
     plan = Plan(
         (replace(spec),),

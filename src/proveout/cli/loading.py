@@ -1,0 +1,251 @@
+"""`loadtest`: from flags to a load test, from its report to what is shown and written."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proveout.cli.exits import COULD_NOT_MEASURE, INTERRUPTED, BadInput, leave, quietly_closed
+
+if TYPE_CHECKING:
+    from proveout.loadtest import LoadTest, Open, Report, Settings, Trace
+    from proveout.project import Example, Service, Variant
+
+MOST_EXAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The flags as typed; None where not given."""
+
+    concurrency: int | None = None
+    rate: str | None = None
+    arrivals: str = "poisson"
+    trace: Path | None = None
+    time_scale: float = 1.0
+    requests: int | None = None
+    duration: float | None = None
+    input_tokens: str | None = None
+    output_tokens: str | None = None
+    shared_prefix: int = 0
+    max_concurrency: int | None = None
+    workers: int = 1
+    timeout: float = 60.0
+    seed: int = 0
+    max_calls: int | None = None
+    saturation: bool = False
+    calibrate: bool = False
+    imported: Path | None = None
+
+
+class _Stop:
+    """The first Ctrl-C ends the measurement and keeps it; the second ends the program."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def ask(self) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("\nStopping; what was measured is reported.", file=sys.stderr)
+
+
+def loadtest(
+    directory: Path, service_name: str | None, names: list[str], asked: Asked, json: Path | None, html: Path | None
+) -> None:
+    """`proveout loadtest SERVICE [VARIANT ...]`: 0 measured (a comparison: passed), 1 failed, 3 inconclusive, 4 could
+    not be measured, also where the client was the bottleneck."""
+    stop = _Stop()
+    if asked.imported is not None:
+        report = _imported(asked.imported)
+    elif service_name is None:
+        if not asked.calibrate:
+            raise BadInput("name the service to test; only --calibrate and --import need none")
+        report = _run(_calibrated(asked, stop), stop)
+    else:
+        report = _tested(directory, service_name, names, asked, stop)
+    _show(report, json, html)
+    if stop.asked and report.exit_code != COULD_NOT_MEASURE:
+        sys.exit(INTERRUPTED)
+    sys.exit(report.exit_code)
+
+
+def _tested(directory: Path, service_name: str, names: list[str], asked: Asked, stop: _Stop) -> Report:
+    from proveout.cli.running import load, service_named, variant_named
+    from proveout.loadtest import LoadTest
+
+    project = load(directory)
+    service = service_named(project, service_name)
+    variants = tuple(variant_named(service, name) for name in names or [service.champion])
+    if len(variants) > 2:
+        raise BadInput("give one variant to measure, or two to compare")
+    if len(variants) == 2 and asked.saturation:
+        raise BadInput("--saturation takes one variant")
+    _require_secrets(project, variants)
+    declared = service.objectives.get("latency")
+    settings = _settings(asked)
+    test = LoadTest(
+        variants,
+        [] if settings.sized else _examples(service),
+        dict(declared.settings.get("slo", {})) if declared else {},
+        settings,
+        margin=declared.margin if declared else 0.10,
+        service=service.name,
+        stopping=stop,
+        tell=lambda words: print(words, file=sys.stderr),
+    )
+    return _run(_measured(test, variants, asked, stop), stop)
+
+
+async def _measured(test: LoadTest, variants: tuple[Variant, ...], asked: Asked, stop: _Stop) -> Report:
+    import msgspec
+
+    from proveout.loadtest import CannotLoad
+
+    calibration = (await _calibrated(asked, stop)).calibration if asked.calibrate else None
+    work = test.saturate() if asked.saturation else test.compare() if len(variants) == 2 else test.run()
+    try:
+        await work
+    except CannotLoad:
+        if not test.report().runs:
+            raise
+        print(f"Ended early: {sys.exc_info()[1]}", file=sys.stderr)
+    return msgspec.structs.replace(test.report(), calibration=calibration)
+
+
+async def _calibrated(asked: Asked, stop: _Stop) -> Report:
+    from proveout.loadtest import Report, calibrate
+
+    print("Measuring this client's own floor against a reference server ...", file=sys.stderr)
+    settings = _settings(asked)
+    found, _ = await calibrate(
+        concurrency=settings.concurrency,
+        schedule=settings.schedule,
+        requests=settings.requests,
+        output_tokens=settings.output_tokens[0] if settings.output_tokens else 64,
+        workers=settings.workers,
+        seed=settings.seed,
+        stopping=stop,
+    )
+    return Report(calibration=found)
+
+
+def _settings(asked: Asked) -> Settings:
+    from proveout.loadtest import Settings
+
+    if asked.concurrency is not None and (asked.rate or asked.trace):
+        raise BadInput("--concurrency is a closed loop, --rate and --trace are open ones; a cap is --max-concurrency")
+    return Settings(
+        concurrency=asked.concurrency,
+        schedule=_schedule(asked),
+        requests=asked.requests,
+        duration=asked.duration,
+        input_tokens=_sizes(asked.input_tokens, "--input-tokens"),
+        output_tokens=_sizes(asked.output_tokens, "--output-tokens"),
+        shared_prefix=asked.shared_prefix,
+        max_concurrency=asked.max_concurrency,
+        workers=asked.workers,
+        timeout_s=asked.timeout,
+        seed=asked.seed,
+        max_calls=asked.max_calls,
+    )
+
+
+def _schedule(asked: Asked) -> Open | Trace | None:
+    from proveout.loadtest import TraceError, parsed_rate, read_trace
+
+    try:
+        if asked.trace is not None:
+            return read_trace(asked.trace, time_scale=asked.time_scale, limit=asked.requests)
+        return None if asked.rate is None else parsed_rate(asked.rate, arrivals=asked.arrivals, duration=asked.duration)
+    except (TraceError, ValueError) as error:
+        raise BadInput(str(error)) from None
+
+
+def _sizes(text: str | None, flag: str) -> tuple[int, ...]:
+    if text is None:
+        return ()
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise BadInput(f"{flag} {text}: write a number of tokens such as 128, or several as 64,512,2048")
+    return sizes
+
+
+def _examples(service: Service) -> list[Example]:
+    """The first examples of the service's golden data, else of its silver."""
+    from itertools import islice
+
+    from proveout.project import read_examples
+
+    for kind in ("golden", "silver"):
+        if kind in service.datasets:
+            return list(islice(read_examples(service.datasets[kind], service.inputs), MOST_EXAMPLES))
+    return []
+
+
+def _require_secrets(project: Any, variants: tuple[Variant, ...]) -> None:
+    from proveout.project import ProjectError, unset_secrets
+
+    problems = unset_secrets(project, list(variants))
+    if problems:
+        raise ProjectError(problems)
+
+
+def _imported(path: Path) -> Report:
+    from proveout.loadtest import ImportProblem, Report, import_results
+
+    try:
+        tool, runs = import_results(path)
+    except ImportProblem as error:
+        raise BadInput(str(error)) from None
+    print(f"Read {len(runs)} runs of {tool}; names are translated to ours.", file=sys.stderr)
+    return Report(runs=runs)
+
+
+def _run(work: Coroutine[Any, Any, Report], stop: _Stop) -> Report:
+    from proveout.loadtest import CannotLoad
+
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            loop = runner.get_loop()
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(signal.SIGINT, stop.ask)
+            return runner.run(work)
+    except CannotLoad as error:
+        leave(str(error), COULD_NOT_MEASURE)
+
+
+def _loop_factory() -> Any:
+    """uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _show(report: Report, json: Path | None, html: Path | None) -> None:
+    from proveout.cli.running import write
+    from proveout.reports.loadtest_text import loadtest_in_words
+
+    if json is None or str(json) != "-":
+        quietly_closed(lambda: print(loadtest_in_words(report)))
+    if json is not None:
+        write(json, report.to_json().decode())
+    if html is not None:
+        from proveout.reports.loadtest_html import loadtest_html
+
+        write(html, loadtest_html(report))
