@@ -73,7 +73,7 @@ class Observer(Protocol):
 
 
 class Halted(Exception):
-    """The evaluation can't go on: out of budget, or the endpoint is down."""
+    """The evaluation can't go on: the endpoint is down, or refuses every call."""
 
 
 class _Call(NamedTuple):
@@ -148,7 +148,11 @@ class _Evaluation:
                     yield _Call(row, example, arm, repeat)
 
     async def _work(self, calls: Iterator[_Call]) -> None:
+        """Answer calls until there are none, or the budget is spent. What is in flight then is finished and kept: it is
+        paid for."""
         for call in calls:
+            if self.table.aborted is not None:
+                return
             await self._answer(call)
 
     async def _answer(self, call: _Call) -> None:
@@ -158,7 +162,8 @@ class _Evaluation:
             request = request_of(arm.variant, call.example, call.repeat, stream=self.stream)
             generation = await arm.model.generate(request)
         except BudgetExceeded as error:
-            raise Halted(str(error)) from error
+            self.table.aborted = self.table.aborted or str(error)
+            return
         except ModelError as error:
             failure = error
         if generation is not None:
