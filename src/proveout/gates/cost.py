@@ -169,7 +169,7 @@ def _finding(evidence: Evidence, costs: _Costs, metric: str, spec: ObjectiveSpec
     if metric == PER_SUCCESS:
         champion, challenger, test = _per_success(evidence, costs, margin)
     else:
-        champion, challenger = mean_interval(paid.champion), mean_interval(paid.challenger)
+        champion, challenger = _amount(paid.champion), _amount(paid.challenger)
         test = ratio_test(paid.champion, paid.challenger, margin=margin, seed=evidence.seed)
     if math.isnan(test.p_value):
         raise _Unmeasured("the champion costs nothing by prices.yaml, and nothing can be compared with that")
@@ -256,13 +256,27 @@ def _measures(
     measures: list[Measure] = []
     for column in ("input_tokens", "output_tokens"):
         paired = _paired(table, table.column(column), costs)
-        measures.append(_measure(column, mean_interval(paired.champion), mean_interval(paired.challenger)))
+        measures.append(_measure(column, _amount(paired.champion), _amount(paired.challenger)))
     if decided != PER_REQUEST:
         paired = _paired(table, costs.usd, costs)
-        measures.append(_measure(PER_REQUEST, mean_interval(paired.champion), mean_interval(paired.challenger)))
+        measures.append(_measure(PER_REQUEST, _amount(paired.champion), _amount(paired.challenger)))
     if decided != PER_SUCCESS and costs.success is not None:
         measures.append(_measure(PER_SUCCESS, *(ledger.usd_per_success() for ledger in ledgers)))
     return measures
+
+
+def _amount(values: Values) -> Estimate:
+    """The mean of dollars or tokens with its interval.
+
+    They are counted in units in which the dearest is 2: figures between 0 and 1 are taken for scores, whose rare others
+    could have been 1.
+    """
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest == 0.0:
+        return Estimate(0.0, 0.0, 0.0, len(values))
+    unit = largest / 2
+    scaled = mean_interval(values / unit)
+    return Estimate(scaled.value * unit, scaled.low * unit, scaled.high * unit, scaled.n)
 
 
 def _measure(metric: str, champion: Estimate, challenger: Estimate) -> Measure:
