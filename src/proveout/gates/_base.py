@@ -3,17 +3,17 @@ in `verdicts`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 from proveout.economics.prices import PriceBook
 from proveout.economics.public_prices import public_price
 from proveout.economics.waste import Spent
 from proveout.evaluation.table import ScoreTable
 from proveout.gates.scorecard import Claim, Measure, MonthlyImpact, Notice, WasteShare
-from proveout.project.records import Objective, ObjectiveSpec, Project, Service, Variant
+from proveout.project.records import Example, Objective, ObjectiveSpec, Project, Service, Variant
 from proveout.statistics import Estimate, PairedTest
 
 CONFIDENCE_ALPHA = 0.05
@@ -33,6 +33,8 @@ class Demand:
     base: int = 1
     sampled: int = 1
     sample: int = 0
+    load: int = 0
+    """Calls of each variant in a phase of the gate's own (see `Collecting`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,10 @@ class Finding:
     blocked: str | None = None
     per_cluster: float = 1.0
     unit: str = ""
+    target: str = ""
+    """What the test asks for, in words that follow "shown"; empty: better, or no worse by the margin."""
+    needs: int = 0
+    """Examples without which nothing can be tested at all; 0: there are enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,8 @@ class Evidence:
     judged: Mapping[str, bool] = field(default_factory=dict[str, bool])
     lower_is_better: frozenset[str] = frozenset()
     pricing: Pricing | None = None
+    collected: Mapping[Objective, object] = field(default_factory=dict[Objective, object])
+    """What gates collected in phases of their own."""
     spent: tuple[Sequence[Spent], Sequence[Spent]] = ((), ())
 
 
@@ -113,6 +121,41 @@ class Gate(Protocol):
 
     def measure(self, evidence: Evidence, spec: ObjectiveSpec, claim: Claim) -> Findings:
         """The figures and their tests. Never raises on data: what can't be measured is a finding with a `problem`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a gate's own phase may use. `calls_left` and `usd_left` are what `--max-calls` and `--max-cost` leave, None
+    without a limit; `usd_per_call` is what a call of each variant has cost so far, None where that is unknown."""
+
+    project: Project
+    service: Service
+    variants: tuple[Variant, Variant]
+    examples: Callable[[], Iterator[Example]]
+    seed: int
+    calls_left: int | None = None
+    usd_left: float | None = None
+    usd_per_call: tuple[float | None, float | None] = (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a gate's own phase brought, and what it took."""
+
+    evidence: object
+    calls: int = 0
+    failed: int = 0
+    cost_usd: float | None = 0.0
+
+
+@runtime_checkable
+class Collecting(Protocol):
+    """A gate whose evidence the evaluation can't bring: it makes calls of its own, after the evaluation. `Demand.load`
+    says how many, for the plan; `Evidence.collected` hands the result to `measure`."""
+
+    async def collect(self, occasion: Occasion, spec: ObjectiveSpec) -> Collected:
+        """Make the calls. Never raises on what endpoints do: that is part of the evidence."""
         ...
 
 

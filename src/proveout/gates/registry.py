@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection, Mapping
 from proveout.gates._base import Gate
 from proveout.gates.accuracy import AccuracyGate
 from proveout.gates.cost import CostGate
+from proveout.gates.latency import LatencyGate
 from proveout.gates.stability import StabilityGate
 from proveout.project import OBJECTIVES, Objective
 
 GATES: Mapping[Objective, Callable[[], Gate]] = {
     "accuracy": AccuracyGate,
     "stability": StabilityGate,
+    "latency": LatencyGate,
     "cost": CostGate,
 }
 

@@ -30,6 +30,7 @@ from proveout.gates.budget import Subject, claim_share, ledger_lines, planned_le
 from proveout.gates.forecast import forecast
 from proveout.gates.look import flips, histograms, slices
 from proveout.gates.notices import failure_notices, judge_notices, leak_notices, reading_notices
+from proveout.gates.phases import Phases, added, calls_of, cost_of, failed_of, own_phases
 from proveout.gates.plan import Detectable, RunPlan, detectable, estimated_cost
 from proveout.gates.preparation import Comparison, RunOptions, Work, gather
 from proveout.gates.registry import GATES, wanted_objectives
@@ -92,7 +93,9 @@ def _plan(
     main = work.data[0]
     level = planned_level(store, main.version) if comparison.improves else CONFIDENCE_ALPHA
     can_show: list[Detectable] = []
-    for _, spec in gates:
+    for gate, spec in gates:
+        if gate.demand(spec).load:
+            continue  # What a phase of its own can show does not hang on the dataset.
         metric = spec.metric or _usual_metric(spec.objective, scoring.metrics[0].name)
         clusters = len(work.repeats.clusters or main.clusters) if spec.objective == "stability" else len(main.clusters)
         claim = claim_of(spec.objective, comparison.improves)
@@ -111,15 +114,18 @@ def _plan(
         )
         for arm in arms
     ]
-    calls = 2 * work.generations
+    prices_ahead = [arm.usd_per_call for arm in ahead]
+    load = sum(gate.demand(spec).load for gate, spec in gates)
+    calls = 2 * (work.generations + load)
     cached = sum(round(arm.finished * work.generations) for arm in ahead)
     seconds = measured.get("seconds_per_call")
     notes = ("The cost is worked out from prompts and max_tokens, as nothing was measured yet.",)
     return RunPlan(
         calls=calls,
         cached=cached,
-        cost_usd=estimated_cost(
-            [arm.usd_per_call for arm in ahead], [1 - arm.finished for arm in ahead], work.generations
+        cost_usd=added(
+            estimated_cost(prices_ahead, [1 - arm.finished for arm in ahead], work.generations),
+            estimated_cost(prices_ahead, [1.0, 1.0], load) if load else 0.0,
         ),
         seconds=None if seconds is None else seconds * (calls - cached) / options.concurrency,
         examples=sum(data.examples for data in work.data),
@@ -171,10 +177,11 @@ async def prove(prepared: Prepared, store: Store, on_progress: Callable[[Tally],
         ).id
         try:
             collected = await _collect(prepared, store, run, models, arms, on_progress)
+            own = await _own_phases(prepared, collected)
         except BaseException:
             store.runs.finish(run, state="failed")
             raise
-    scorecard = _scorecard(prepared, store, run, collected, began, started)
+    scorecard = _scorecard(prepared, store, run, collected, own, began, started)
     store.writer.flush()
     store.runs.finish(run, scorecard=scorecard.to_json())
     return scorecard
@@ -209,8 +216,21 @@ async def _collect(
     return _Collected(table, calibrations, models.spent_on_scorers, tally, failures, seen, flipped, spending)
 
 
+async def _own_phases(prepared: Prepared, collected: _Collected) -> Phases:
+    if collected.table.aborted is not None:
+        return {}
+    return await own_phases(
+        prepared.gates,
+        prepared.comparison,
+        prepared.options,
+        prepared.work,
+        collected.tally,
+        collected.scorer_cost,
+    )
+
+
 def _scorecard(
-    prepared: Prepared, store: Store, run: str, collected: _Collected, began: float, started: datetime
+    prepared: Prepared, store: Store, run: str, collected: _Collected, own: Phases, began: float, started: datetime
 ) -> Scorecard:
     """Measure every gate, share the error budget, decide, and put all evidence in one record."""
     comparison, scoring, table, tally = prepared.comparison, prepared.scoring, collected.table, collected.tally
@@ -222,12 +242,12 @@ def _scorecard(
         lower_is_better=scoring.lower_is_better,
         pricing=Pricing.of(comparison.project, started.date(), (comparison.champion, comparison.challenger)),
         spent=collected.spending.spent(),
+        collected={objective: phase.evidence for objective, phase in own.items()},
     )
     measured = [_measure(gate, evidence, spec, comparison) for gate, spec in prepared.gates]
     measured += [Findings((_no_gate(spec, comparison),)) for spec in prepared.unmeasured]
     gates, ledger = _verdicts(measured, prepared, store, run, table.digest())
     shown = _shown_metric(prepared)
-    cost, scorer_cost = tally.known_cost, collected.scorer_cost
     return Scorecard(
         change=comparison.change,
         service=comparison.service.name,
@@ -252,8 +272,8 @@ def _scorecard(
         ledger=ledger,
         improves=comparison.improves,
         hypothesis=comparison.hypothesis,
-        calls=Calls(made=tally.made, cached=tally.cached, failed=tally.failed),
-        cost_usd=None if cost is None or scorer_cost is None else cost + scorer_cost,
+        calls=Calls(made=tally.made + calls_of(own), cached=tally.cached, failed=tally.failed + failed_of(own)),
+        cost_usd=added(tally.known_cost, collected.scorer_cost, cost_of(own)),
         seconds=round(time.perf_counter() - began, 3),
         run=run,
         started=started.isoformat(timespec="seconds"),
@@ -288,7 +308,7 @@ def _measure(gate: Gate, evidence: Evidence, spec: ObjectiveSpec, comparison: Co
 
 def _usual_metric(objective: str, scorer: str) -> str:
     """The metric that decides an objective which names none."""
-    return {"stability": "agreement", "cost": "usd_per_request"}.get(objective, scorer)
+    return {"stability": "agreement", "cost": "usd_per_request", "latency": "ttft_p95"}.get(objective, scorer)
 
 
 def _no_gate(spec: ObjectiveSpec, comparison: Comparison) -> Finding:

@@ -44,6 +44,8 @@ def judge(finding: Finding, alpha: float = CONFIDENCE_ALPHA) -> GateResult:
 
 def _verdict(finding: Finding, alpha: float) -> tuple[Verdict, str, int]:
     test = finding.test
+    if finding.needs and finding.problem is None:
+        return "inconclusive", f"{finding.needs:,} requests of each variant are needed to tell.", finding.needs
     if finding.problem is not None or test is None:
         return "error", f"Could not measure: {finding.problem or 'no test was possible'}.", 0
     if math.isnan(test.p_value):
@@ -67,6 +69,8 @@ def _verdict(finding: Finding, alpha: float) -> tuple[Verdict, str, int]:
 
 
 def _target(finding: Finding) -> str:
+    if finding.target:
+        return finding.target
     if finding.claim == "improves":
         return "better than the champion"
     if finding.margin == 0:

@@ -135,7 +135,13 @@ class Compared:
 
 
 def compared(
-    records: Records, metrics: Sequence[str], slo: Mapping[str, float], *, margin: float, seed: int = 0
+    records: Records,
+    metrics: Sequence[str],
+    slo: Mapping[str, float],
+    *,
+    margin: float,
+    seed: int = 0,
+    draws: int = 2000,
 ) -> list[Compared]:
     """Test every metric: is the challenger's quantile less than `1 + margin` times the champion's?
 
@@ -145,16 +151,17 @@ def compared(
         slo: limits in seconds, by metric.
         margin: as a share of the champion's value; 0 asks for superiority.
         seed: of the bootstrap.
+        draws: of the bootstrap; 0: figures only, no tests.
     """
     ended = np.array([error == STOPPED for error in records.error], dtype=bool)
     arms = [records.where((records.arm == arm) & records.counted & ~ended) for arm in (0, 1)]
     return [
-        _goodput(arms, slo, margin, seed) if name == "goodput" else _one(arms, name, slo.get(name), margin, seed)
+        _goodput(arms, slo, margin, seed) if name == "goodput" else _one(arms, name, slo.get(name), margin, seed, draws)
         for name in metrics
     ]
 
 
-def _one(arms: Sequence[Records], name: str, limit: float | None, margin: float, seed: int) -> Compared:
+def _one(arms: Sequence[Records], name: str, limit: float | None, margin: float, seed: int, draws: int) -> Compared:
     metric = Metric.named(name)
     values, owners = zip(*(measured(arm, metric.latency) for arm in arms), strict=True)
     blocks = [arm.block[owner] for arm, owner in zip(arms, owners, strict=True)]
@@ -164,10 +171,17 @@ def _one(arms: Sequence[Records], name: str, limit: float | None, margin: float,
     kept = slo_test(arms[1], name, limit) if limit is not None else None
     needed = fewest_for_quantile(metric.probability)
     requests = min(len(np.unique(owner)) for owner in owners)
-    if requests < needed:
+    if requests < needed or not draws:
         return Compared(name, estimates[0], estimates[1], None, needed, kept)
     test = quantile_ratio_test(
-        values[0], values[1], blocks[0], blocks[1], probability=metric.probability, margin=margin, seed=seed
+        values[0],
+        values[1],
+        blocks[0],
+        blocks[1],
+        probability=metric.probability,
+        margin=margin,
+        draws=draws,
+        seed=seed,
     )
     return Compared(name, estimates[0], estimates[1], test, 0, kept)
 

@@ -201,8 +201,8 @@ def comparison_report(
     metrics = tuple(_compared_metric(row, margin) for row in rows)
     verdicts = {metric.verdict for metric in metrics}
     order: tuple[Verdict, ...] = ("fail", "error", "inconclusive")
-    good: Verdict = "pass" if verdicts else "error"
-    worst = next((verdict for verdict in order if verdict in verdicts), good)
+    fallback: Verdict = "pass" if verdicts else "error"
+    worst: list[Verdict] = [verdict for verdict in order if verdict in verdicts]
     return Comparison(
         champion=names[0],
         challenger=names[1],
@@ -211,7 +211,7 @@ def comparison_report(
         requests=requests,
         schedule=schedule,
         metrics=metrics,
-        verdict=worst,
+        verdict=worst[0] if worst else fallback,
     )
 
 

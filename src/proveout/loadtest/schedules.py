@@ -80,9 +80,9 @@ class Open:
 
     @property
     def kind(self) -> str:
-        if len(self.stages) > 1:
+        first, *others = self.stages
+        if others:
             return "piecewise"
-        first = self.stages[0]
         if first.start != first.end:
             return "ramp"
         return {0.0: "constant", 1.0: "poisson"}.get(self.burstiness, "bursts")

@@ -15,6 +15,7 @@ from proveout import __version__
 from proveout.loadtest import report as reporting
 from proveout.loadtest.compare import compared, comparison_plan, turns
 from proveout.loadtest.figures import Run, figures, quantiles_ms
+from proveout.loadtest.pacing import Pace, measured_pace
 from proveout.loadtest.plan import DEFAULT_TIMEOUT_S, WARMUP, Plan, Workload
 from proveout.loadtest.recorder import CannotLoad, Recorded
 from proveout.loadtest.report import Report, Series
@@ -274,26 +275,10 @@ class LoadTest:
         state = "broken" if "broken" in states else "unresolved" if "unresolved" in states else "kept"
         return Probe(rate, state, max(_share(records, test.metric, test.limit) for test in tests), len(records))
 
-    async def _pace(self, targets: Sequence[ModelSpec], workload: Workload) -> _Pace:
-        """How long answers take one at a time, of the slower variant; the rate that follows from it."""
-        slowest = 0.0
-        for arm in range(len(targets)):
-            plan = Plan(
-                tuple(targets),
-                workload,
-                np.full(6, arm),
-                np.arange(-12, -6),
-                concurrency=1,
-                warmup=1,
-                timeout_s=self.settings.timeout_s,
-            )
-            recorded = await self._record(plan)
-            took = recorded.records.e2e[recorded.records.ok]
-            if not len(took):
-                what = recorded.failures[0].message if recorded.failures else "no answer"
-                raise CannotLoad(f"{self.variants[arm].name} answers nothing: {what}")
-            slowest = max(slowest, float(np.median(took)))
-        return _Pace(slowest, 0.5 / slowest if slowest > 0 else 1.0)
+    async def _pace(self, targets: Sequence[ModelSpec], workload: Workload) -> Pace:
+        found, calls = await measured_pace(targets, workload, timeout_s=self.settings.timeout_s)
+        self._made += calls
+        return found
 
     async def _record(self, plan: Plan) -> Recorded:
         limit = self.settings.max_calls
@@ -380,20 +365,6 @@ class LoadTest:
             law = fit_scaling(levels, rates)
             words = knee_in_words(levels, rates, law)
             self._extra["scaling"] = reporting.scaling_report(self.variants[0].name, law, words)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pace:
-    """Seconds that an answer takes when it is alone, and a rate that leaves the endpoint half idle."""
-
-    answer_s: float
-    rate: float
-
-    def in_flight(self, schedule: Open | Trace) -> float:
-        """Requests under way at once, by Little's law."""
-        times = schedule.times(requests=200)
-        span = float(times[-1]) if len(times) else 0.0
-        return self.answer_s * len(times) / span if span > 0 else 1.0
 
 
 def _share(records: Any, metric: Metric, limit: float) -> float:

@@ -1,5 +1,5 @@
-"""Comparing quantiles of two arms that took turns, by resampling whole blocks: values of one moment share its conditions
-and are no independent evidence."""
+"""Comparing quantiles of two arms that took turns, by resampling whole blocks: values of one moment share its
+conditions and are no independent evidence."""
 
 from __future__ import annotations
 

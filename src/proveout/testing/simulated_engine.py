@@ -1,9 +1,9 @@
 """A model server in miniature whose timing is known: a pure machine that is told the time and says what happens when.
 
 Continuous batching as engines do it: a step gives one token to every running request and takes longer the more of them
-there are; a joining prompt is read in a stretch of its own; more than `slots` requests wait in a queue. The same machine
-answers in real time behind HTTP (`simulated_server`) and in virtual time (`virtual_run`), where the truth about any load
-is had in milliseconds.
+there are; a joining prompt is read in a stretch of its own; more than `slots` requests wait in a queue. The same
+machine answers in real time behind HTTP (`simulated_server`) and in virtual time (`virtual_run`), where the truth about
+any load is had in milliseconds.
 """
 
 from __future__ import annotations

@@ -116,7 +116,11 @@ class SimulatedServer:
         tokens = round(len(text.split()) * WORDS_PER_TOKEN) + PROMPT_EXTRA
         endless = fault == "endless"
         job = self._engine.submit(
-            now, tokens, ENDLESS if endless else most, prompt=hash(text) or 1, endless=endless or bool(body.get("ignore_eos"))
+            now,
+            tokens,
+            ENDLESS if endless else most,
+            prompt=hash(text) or 1,
+            endless=endless or bool(body.get("ignore_eos")),
         )
         job.natural = max(job.natural, least)
         stream = bool(body.get("stream"))
@@ -183,7 +187,9 @@ class SimulatedServer:
         if answering.fault == "garbage":
             responder.write(b"data: {this is no JSON\n\n")
         else:
-            responder.write(answering.head + b'"choices":[{"index":0,"delta":{"content":"tok "},"finish_reason":null}]}\n\n')
+            responder.write(
+                answering.head + b'"choices":[{"index":0,"delta":{"content":"tok "},"finish_reason":null}]}\n\n'
+            )
         if answering.fault == "cut" and len(job.tokens) * 2 >= job.length:
             self._done(answering, "cut")
             job.gone = True
