@@ -138,11 +138,7 @@ class House:
         for _ in range(requests):
             self.number += 1
             self.clock.now += 0.01
-            draw, chosen = self.random.random() * total, ""
-            for chosen, weight in release.weights.items():
-                draw -= weight
-                if draw < 0:
-                    break
+            (chosen,) = self.random.choices(list(release.weights), list(release.weights.values()))
             arms = [(chosen, release.weights[chosen] / total, None)]
             arms += [(shadow, 1.0, f"t{self.number}") for shadow in release.shadow]
             for fingerprint, propensity, shadow_of in arms:

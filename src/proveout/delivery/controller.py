@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from proveout.delivery import state as states
-from proveout.delivery.alerts import alert
+from proveout.delivery.alerts import Heard, alert
 from proveout.delivery.decide import decide
 from proveout.delivery.degradation import ChampionWatch
 from proveout.delivery.desk import Desk, Proposal, declared_champion, proposal
@@ -115,6 +115,32 @@ class Controller:
         if watched is None or watched.gathering is None or rollout is None or not rollout.active:
             return None
         return watched.gathering.evidence(rollout, self._clock())
+
+    def hear(self, heard: Heard) -> str:
+        """An alert from outside: a rollout that goes on is rolled back, else the champion gives way to the fallback.
+        Returns what was done.
+        """
+        project = self._project()
+        environment, service = project.environments.get(heard.environment), project.services.get(heard.service)
+        if environment is None or service is None or service.name not in environment.releases:
+            return f"nothing: {heard.service} in {heard.environment} is not known"
+        rollout = self._desk.rollout(environment.name, service.name)
+        if rollout is None:
+            return "nothing: it was never delivered"
+        if not rollout.active:
+            return self.degraded(service, environment, rollout, heard.reason, {}).reason
+        now = self._clock()
+        incident = _incident(rollout, rollout.challenger, heard.reason, {"signals": []}, now)
+        return self._desk.apply(
+            rollout,
+            lambda state, now, epoch, _: states.ended(state, "rolled_back", now, epoch, heard.reason),
+            "roll_back",
+            body={"incident": incident.id},
+            incident=incident,
+            errands=lambda after: _after_incident(
+                after, incident, environment, declared_champion(service, environment), []
+            ),
+        ).reason
 
     def _reconcile(self, service: Service, environment: Environment) -> None:
         rollout = self._desk.rollout(environment.name, service.name) or self._desk.adopt(environment, service)

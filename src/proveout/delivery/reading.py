@@ -8,6 +8,9 @@ from proveout.storage.records import Feedback, Trace
 from proveout.storage.store import Store
 
 PAGE = 2_000
+KNOWN = 1_000_000
+"""Feedback is matched to so many of the newest traces."""
+
 UNMATCHED = 10_000
 """Feedback that came before its trace is kept for it, so many at most."""
 
@@ -21,7 +24,7 @@ class Reader:
         self._service = service
         self._traces, self._feedback = positions
         self._known: dict[str, None] = {}
-        self._early: dict[str, Feedback] = {}
+        self._early: dict[str, list[Feedback]] = {}
 
     def read(self, on_trace: Callable[[Trace], None], on_feedback: Callable[[Feedback], None]) -> None:
         """Everything that is new."""
@@ -33,9 +36,10 @@ class Reader:
                 self._traces = position
                 self._known[trace.id] = None
                 on_trace(trace)
-                early = self._early.pop(trace.id, None)
-                if early is not None:
+                for early in self._early.pop(trace.id, ()):
                     on_feedback(early)
+            while len(self._known) > KNOWN:
+                del self._known[next(iter(self._known))]
             if len(found) < PAGE:
                 break
         while True:
@@ -45,7 +49,7 @@ class Reader:
                 if feedback.trace in self._known:
                     on_feedback(feedback)
                 else:
-                    self._early[feedback.trace] = feedback
+                    self._early.setdefault(feedback.trace, []).append(feedback)
                     if len(self._early) > UNMATCHED:
                         del self._early[next(iter(self._early))]
             if len(scores) < PAGE:

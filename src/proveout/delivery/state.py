@@ -71,8 +71,9 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     `cleared`: everybody who must agree before the challenger serves at all has agreed. `share` is the challenger's
     share of the traffic, `shadowing` whether it answers copies. `first_epoch` and `step_epoch` are the first releases
     of the rollout and of the step: evidence before them is not looked at; the positions are where traces and feedback
-    ended then, `watched_from` where they did when the watch over the champion began. `baseline` holds what the new champion's signals were like at first, `alarmed` when it last degraded
-    with nobody to take over. `version` grows with every change.
+    ended then, `watched_from` where they did when the watch over the champion began. `baseline` holds what the new
+    champion's signals were like at first, `alarmed` when it last degraded with nobody to take over. `version` grows
+    with every change.
     """
 
     id: str

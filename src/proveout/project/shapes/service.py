@@ -354,10 +354,24 @@ class Approval(Shape):
     """A person must agree."""
 
 
+class Pause(Shape):
+    """Nothing moves for a while."""
+
+    duration: Duration | None = Field(
+        default=None, gt=0, description="How long; without it, until somebody resumes.", examples=["1h"]
+    )
+
+
 class Bandit(Shape):
     """The shares follow the results."""
 
     floor: Weight = Field(description="The smallest share that any variant keeps.", examples=["5%"])
+    mode: Literal["serve", "identify"] | None = Field(
+        default=None,
+        description="`serve`, unless set, sends more to what does better; `identify` splits evenly to name a winner "
+        "soon.",
+        examples=["serve"],
+    )
     requests: Count = _REQUESTS
     duration: Duration | None = _DURATION
 
@@ -382,13 +396,19 @@ class ApprovalStep(Shape):
     approval: Approval = Field(description="Waits until a person agrees.", examples=[{}])
 
 
+class PauseStep(Shape):
+    """A pause step."""
+
+    pause: Pause = Field(description="Waits a while, or until somebody resumes.", examples=[{"duration": "1h"}])
+
+
 class BanditStep(Shape):
     """A bandit step."""
 
     bandit: Bandit = Field(description="Shares follow the results.", examples=[{"floor": "5%", "requests": 10000}])
 
 
-ROLLOUT_STEPS = ("shadow", "canary", "approval", "bandit")
+ROLLOUT_STEPS = ("shadow", "canary", "approval", "pause", "bandit")
 
 
 def _rollout_step(value: Any) -> str | None:
@@ -400,6 +420,7 @@ RolloutStep = Annotated[
     Annotated[ShadowStep, Tag(tag("shadow"))]
     | Annotated[CanaryStep, Tag(tag("canary"))]
     | Annotated[ApprovalStep, Tag(tag("approval"))]
+    | Annotated[PauseStep, Tag(tag("pause"))]
     | Annotated[BanditStep, Tag(tag("bandit"))],
     told_apart_by(
         _rollout_step,

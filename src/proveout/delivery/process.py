@@ -1,0 +1,178 @@
+"""`proveout controller`: the loop around the controller, its errands, and the door for alerts from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from proveout.delivery.alerts import BadAlert, heard_alerts
+from proveout.delivery.controller import Controller
+from proveout.delivery.errands import Runner
+from proveout.delivery.git import GitError, Repository
+from proveout.project import Project
+from proveout.project.problems import ProjectError
+from proveout.storage.errors import StoreError
+from proveout.storage.store import Store
+from proveout.wire import Responder, ServerRequest, serve
+
+log = logging.getLogger("proveout.controller")
+
+DECLARED = ("proveout.yaml", "environments/*.yaml", "services/*/*.yaml", "services/*/*/*")
+_JSON = (("content-type", "application/json"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a controller runs. `pull_s`: how often to ask git for what was merged; None: never.
+
+    `port` None opens no door; `token` must come as bearer with every alert, where it is set.
+    """
+
+    environments: tuple[str, ...] | None = None
+    interval_s: float = 0.5
+    pull_s: float | None = None
+    host: str = "127.0.0.1"
+    port: int | None = None
+    token: str | None = None
+    once: bool = False
+
+
+class Declared:
+    """The project as its files say by now; as they said last where they can't be read just now."""
+
+    def __init__(self, load: Callable[[], Project]) -> None:
+        self._load = load
+        self._project: Project = load()
+        self._seen: dict[Path, tuple[int, int]] = _marks(self._project.root)
+
+    def __call__(self) -> Project:
+        marks = _marks(self._project.root)
+        if marks != self._seen:
+            try:
+                self._project = self._load()
+                self._seen = marks
+                log.info("read the project's files again")
+            except ProjectError as error:
+                log.error("the project's files can't be used, so the last good ones hold: %s", error)
+                self._seen = marks
+        return self._project
+
+
+def _marks(root: Path) -> dict[Path, tuple[int, int]]:
+    """When each declared file was last written, and how long it is."""
+    marks: dict[Path, tuple[int, int]] = {}
+    for pattern in DECLARED:
+        for path in root.glob(pattern):
+            with contextlib.suppress(OSError):
+                stat = path.stat()
+                marks[path] = (stat.st_mtime_ns, stat.st_size)
+    return marks
+
+
+async def run_controller(
+    store: Store,
+    load: Callable[[], Project],
+    options: Options,
+    *,
+    clock: Callable[[], float] = time.time,
+    announce: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Run until cancelled (or once). A store that can't be reached is waited for; gateways serve on meanwhile."""
+    declared = Declared(load)
+    controller = Controller(store, declared, clock, environments=options.environments)
+    runner = Runner(store, declared, clock)
+    server = None
+    if options.port is not None:
+        door = _Door(controller, options.token)
+        server = await serve(door, host=options.host, port=options.port)
+        announce(f"Alerts in Alertmanager's format are taken at http://{options.host}:{server.port}/alerts")
+    names = ", ".join(options.environments or declared().environments) or "none"
+    announce(f"Controlling environments: {names}. Ctrl-C stops it.")
+    errands: asyncio.Task[int] | None = None
+    pull: asyncio.Task[None] | None = None
+    pulled = -1e9
+    try:
+        while True:
+            try:
+                await asyncio.to_thread(controller.tick)
+                if errands is None or errands.done():
+                    _look(errands)
+                    errands = asyncio.create_task(runner.run_due())
+            except StoreError as error:
+                log.error("%s", error)
+            if options.pull_s is not None and clock() - pulled >= options.pull_s and (pull is None or pull.done()):
+                pulled = clock()
+                pull = asyncio.create_task(asyncio.to_thread(_pull, declared().root))
+            if options.once:
+                if errands is not None:
+                    await errands
+                return
+            await asyncio.sleep(options.interval_s)
+    finally:
+        if errands is not None and not errands.done():
+            errands.cancel()
+        if server is not None:
+            await server.close()
+        await asyncio.to_thread(controller.close)
+
+
+def _look(errands: asyncio.Task[int] | None) -> None:
+    """Say what an errand raised that nobody foresaw."""
+    if errands is not None and not errands.cancelled() and (error := errands.exception()) is not None:
+        log.error("errands: %s", error)
+
+
+def _pull(root: Path) -> None:
+    try:
+        Repository(root)("pull", "--quiet", "--ff-only")
+    except GitError as error:
+        log.warning("%s", error)
+
+
+class _Door:
+    """Alerts in, health out."""
+
+    def __init__(self, controller: Controller, token: str | None) -> None:
+        self._controller = controller
+        self._token = token
+
+    async def __call__(self, request: ServerRequest, responder: Responder) -> None:
+        path = request.path
+        if request.method == "GET" and path == "/healthz":
+            responder.reply(200, _JSON, b'{"status":"ok"}')
+        elif path != "/alerts":
+            responder.reply(404, _JSON, b'{"error":"there is POST /alerts and GET /healthz"}')
+        elif request.method != "POST":
+            responder.reply(405, (*_JSON, ("allow", "POST")), b'{"error":"POST it"}')
+        elif not self._allowed(request):
+            responder.reply(401, _JSON, b'{"error":"a bearer token is asked for"}')
+        else:
+            await self._alerts(request, responder)
+
+    def _allowed(self, request: ServerRequest) -> bool:
+        if self._token is None:
+            return True
+        given = request.headers.get("authorization") or ""
+        return hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode())
+
+    async def _alerts(self, request: ServerRequest, responder: Responder) -> None:
+        try:
+            heard = heard_alerts(msgspec.json.decode(request.body))
+        except (msgspec.DecodeError, BadAlert) as error:
+            responder.reply(400, _JSON, msgspec.json.encode({"error": str(error)}))
+            return
+        try:
+            acted = [await asyncio.to_thread(self._controller.hear, one) for one in heard]
+        except StoreError as error:
+            log.error("%s", error)
+            responder.reply(503, (*_JSON, ("retry-after", "5")), b'{"error":"the store can\'t be reached"}')
+            return
+        responder.reply(200, _JSON, msgspec.json.encode({"acted": acted}))
