@@ -58,3 +58,26 @@ def test_a_scorer_that_raises_is_not_a_wrong_answer_and_its_reason_is_told(prove
     )
     assert (ended.code, ended.gate("python")["verdict"]) == (4, "error")
     assert any("KeyError" in notice["message"] and "colour" in notice["message"] for notice in ended.card["notices"])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_too_few_examples_are_inconclusive_and_what_is_needed_could_decide(proveout, declared, count):
+    rows = examples(count)
+    ended = proveout(
+        declared(rows, {"a": answers(rows, wrong=count), "b": answers(rows)}, improves="accuracy"), "run", "c"
+    )
+    gate = ended.gate("exact_match")
+    assert (ended.code, gate["verdict"]) == (3, "inconclusive")
+    assert gate["needs"]["examples"] >= 6, "no test by signs reaches 2.5 % with fewer"
+
+
+def test_stability_is_not_held_up_by_data_that_it_does_not_look_at(proveout, declared):
+    rows = examples(60)
+    both = SERVICE.replace("golden.jsonl}", "golden.jsonl, silver: datasets/silver.jsonl}")
+    both = both.replace("accuracy: {", "stability: {margin: 0.1}, accuracy: {")
+    silver = '{"id": "s1", "input": {"q": "asked of nobody"}, "expected": "x"}\n'
+    more = "".join(silver.replace("s1", f"s{n}").replace("nobody", f"nobody {n}") for n in range(20))
+    said = {name: answers(rows, repeats=3) for name in "ab"}
+    ended = proveout(declared(rows, said, service=both, files={"services/s/datasets/silver.jsonl": more}), "run", "c")
+    assert (ended.code, ended.gate("agreement")["verdict"]) == (0, "pass")
+    assert ended.card["calls"]["failed"] > 0

@@ -159,10 +159,10 @@ def test_a_service_may_trust_its_judge():
     assert verdict(table, "improves", judged={"helpful": True}, metric="helpful", trust_silver=True) == "pass"
 
 
-def test_one_cluster_is_not_enough_to_measure():
-    found = finding(Table().scored([1.0], [0.0]))
-    assert judge(found).verdict == "error"
-    assert "1 clusters" in found.problem
+def test_one_cluster_decides_nothing_and_says_how_many_could():
+    found = judge(finding(Table().scored([1.0], [0.0])))
+    assert found.verdict == "inconclusive"
+    assert found.needs.examples > 1
 
 
 def test_other_scorers_stand_beside_the_gate_and_decide_nothing():

@@ -72,8 +72,8 @@ class AccuracyGate:
         higher = metric not in evidence.lower_is_better
         margin = 0.0 if claim == "improves" else spec.margin
 
-        if len(paired.names) < 2:
-            problem = f"only {len(paired.names)} clusters of examples have a score from both variants"
+        if not paired.names:
+            problem = "no example has a score from both variants"
             return not_measured("accuracy", metric, spec, claim, problem), notices
         test = paired_test(
             paired.champion, paired.challenger, margin=margin, higher_is_better=higher, seed=evidence.seed

@@ -52,7 +52,7 @@ class StabilityGate:
     def measure(self, evidence: Evidence, spec: ObjectiveSpec, claim: Claim) -> Findings:
         table = evidence.table
         limit = float(spec.settings.get("max_failures", DEFAULT_MAX_FAILURES))
-        problem = too_many_missing(table, np.ones(len(table.examples), dtype=bool), limit)
+        problem = too_many_missing(table, _asked(table), limit)
         if problem is not None:
             return Findings((not_measured("stability", "agreement", spec, claim, problem),))
         answers: list[Answers] = [_repeats(table, arm, table.answer) for arm in (0, 1)]
@@ -75,11 +75,9 @@ class StabilityGate:
         """Pairwise agreement between the repeats of each example."""
         per_example = [np.array([pairwise_agreement(repeats) for repeats in arm], dtype=float) for arm in answers]
         paired = pair(evidence.table, per_example[0], per_example[1], _asked(evidence.table))
-        if len(paired.names) < 2:
+        if not paired.names:
             most = max((len(repeats) for arm in answers for repeats in arm), default=0)
-            problem = (
-                f"stability needs at least 2 repeats of several examples, and there are at most {most}; use --repeats 5"
-            )
+            problem = f"stability needs at least 2 repeats of an example, and there are at most {most}; use --repeats 5"
             return not_measured("stability", "agreement", spec, claim, problem)
         return _finding("agreement", paired, spec, claim, evidence.seed)
 

@@ -17,8 +17,8 @@ def judge(finding: Finding, alpha: float = CONFIDENCE_ALPHA) -> GateResult:
         alpha: the one-sided level at which a claim is tested; what must hold is always tested at 5 %.
 
     Returns: `error` when it could not be measured; `pass` when the claim is shown (also with all failed calls held
-        against the challenger, and nothing blocks it); `fail` when the opposite is shown at 5 %; otherwise
-        `inconclusive` with the number of examples that would decide.
+        against the challenger, and nothing blocks it); `fail` when the opposite is shown at 5 %; otherwise, and where
+        there is too little to test, `inconclusive` with the number of examples that would decide.
     """
     level = alpha if finding.claim == "improves" else CONFIDENCE_ALPHA
     verdict, reason, needs = _verdict(finding, level)
@@ -49,7 +49,8 @@ def _verdict(finding: Finding, alpha: float) -> tuple[Verdict, str, int]:
     if finding.problem is not None or test is None:
         return "error", f"Could not measure: {finding.problem or 'no test was possible'}.", 0
     if math.isnan(test.p_value):
-        return "error", f"Could not measure: {test.difference.n} paired examples are too few to test anything.", 0
+        least = math.ceil(_fewest(test, alpha) * finding.per_cluster)
+        return "inconclusive", f"Too little to test anything; at least {least:,} examples are needed.", least
     target = _target(finding)
     if test.p_value <= alpha:
         if finding.blocked is not None:
@@ -106,9 +107,20 @@ def examples_needed(finding: Finding, test: PairedTest, alpha: float, power: flo
     elif 0 < test.margin < 1:
         clusters = fewest_clusters(test.margin, alpha=alpha)
     else:
-        return 0
-    needed = math.ceil(clusters * finding.per_cluster)
+        clusters = 0
+    needed = math.ceil(max(clusters, _surest(alpha)) * finding.per_cluster)
     return max(needed, math.ceil((test.difference.n + 1) * finding.per_cluster))
+
+
+def _surest(alpha: float) -> int:
+    """The clusters below which no test by signs reaches a level, even if all of them differ in one direction."""
+    return math.ceil(-math.log2(alpha))
+
+
+def _fewest(test: PairedTest, alpha: float) -> int:
+    """The clusters below which no data would decide."""
+    rare = fewest_clusters(test.margin, alpha=alpha) if 0 < test.margin < 1 else 0
+    return max(_surest(alpha), rare)
 
 
 def holm_levels(findings: list[tuple[Finding, float]], alpha: float) -> list[float]:
