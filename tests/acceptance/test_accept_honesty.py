@@ -81,3 +81,16 @@ def test_stability_is_not_held_up_by_data_that_it_does_not_look_at(proveout, dec
     ended = proveout(declared(rows, said, service=both, files={"services/s/datasets/silver.jsonl": more}), "run", "c")
     assert (ended.code, ended.gate("agreement")["verdict"]) == (0, "pass")
     assert ended.card["calls"]["failed"] > 0
+
+
+def test_a_store_whose_variable_is_not_set_is_named(proveout, declared, monkeypatch):
+    monkeypatch.delenv("ACCEPTANCE_STORE", raising=False)
+    rows = examples(3)
+    project = declared(
+        rows,
+        {"a": answers(rows), "b": answers(rows)},
+        files={"proveout.yaml": "project: p\nstore: env:ACCEPTANCE_STORE\n"},
+    )
+    ended = proveout(project, "run", "c")
+    assert ended.code == 2
+    assert "ACCEPTANCE_STORE is not set" in ended.err

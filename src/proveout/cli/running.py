@@ -228,9 +228,16 @@ def load(directory: Path) -> Project:
 
 
 def store_of(project: Project) -> Store:
+    from proveout.project import Secret
     from proveout.storage import open_store
 
-    return open_store(project.store_url)
+    url = project.store_url
+    if url.startswith(("env:", "file:")):
+        try:
+            url = Secret(url).resolve()
+        except LookupError as error:
+            raise BadInput(f"proveout.yaml: store: {error}") from None
+    return open_store(url)
 
 
 def options_of(project: Project, flags: Flags) -> RunOptions:
