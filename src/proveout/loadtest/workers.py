@@ -139,11 +139,13 @@ def _work(plan: Plan, share: int, workers: int, pipe: Connection, halt: Any, par
         try:
             await recorder.warm_up()
             pipe.send("")
-            while not pipe.poll():
-                if halt.is_set() or os.getppid() != parent:
+            while not pipe.poll() and not halt.is_set():
+                if os.getppid() != parent:
                     return
                 await asyncio.sleep(0.005)
-            begin = pipe.recv()
+            if halt.is_set():
+                recorder.stop()
+            begin = pipe.recv() if pipe.poll() else monotonic()
 
             def poll() -> None:
                 if halt.is_set() or os.getppid() != parent:
