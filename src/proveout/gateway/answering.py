@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 
 from proveout.gateway.observing import Facts, Malformed, StreamReader
 from proveout.gateway.upstreams import UpstreamFailed
 from proveout.project.sensitive import redacted
-from proveout.wire import Flow, Responder
+from proveout.wire import Flow, Responder, encode_headers
 
 HeaderPairs = tuple[tuple[str, str], ...]
 _TYPE = (("content-type", "text/event-stream; charset=utf-8"),)
+
+
+lines_of = lru_cache(maxsize=1024)(encode_headers)
+"""Header pairs as lines; a provider sends mostly the same ones."""
 
 
 class ErrorInStream(Exception):
@@ -27,7 +32,7 @@ class StreamedAnswer:
     def __init__(
         self,
         responder: Responder | None,
-        headers: HeaderPairs,
+        header_lines: bytes,
         *,
         hide_usage: bool,
         keep_text: bool,
@@ -39,7 +44,7 @@ class StreamedAnswer:
         self.started = False
         self.kept: list[bytes] | None = [] if keep_bytes else None
         self._responder = responder
-        self._ours = headers
+        self._ours = header_lines
         self._passed: HeaderPairs = _TYPE
         self._hold = hold
         if responder is not None:
@@ -93,7 +98,7 @@ class StreamedAnswer:
             return
         if not self.started:
             self.started = True
-            responder.start(200, (*self._passed, *self._ours))
+            responder.start(200, lines_of(self._passed) + self._ours)
         responder.write(data)
         if responder.full:
             self.flow.pause()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
 
-from proveout.economics.prices import Tokens, cost_usd
+from proveout.economics.prices import cost_usd
 from proveout.gateway.breaker import Breaker
 from proveout.gateway.errors import Refused
 from proveout.gateway.metrics import Count, Histogram, Metrics
@@ -15,7 +15,7 @@ from proveout.gateway.upstreams import Upstream, open_upstream
 from proveout.models import Usage
 from proveout.project.records import Price, Service, Variant
 from proveout.storage.records import Trace
-from proveout.wire import Client
+from proveout.wire import Client, encode_headers
 
 _SLOW_STEPS = frozenset({"python", "regex"})
 
@@ -56,10 +56,11 @@ class Arm:
         self.name = variant.name
         self.fingerprint = variant.fingerprint
         self.places = [Place(open_upstream(one, variant, service, client)) for one in specs]
-        self.tries = 1 + min(settings.retries, spec.limits.retries)
+        self._lone = self.places[0] if len(self.places) == 1 else None
+        self._most_tries = max(1 + min(settings.retries, spec.limits.retries), len(self.places))
         self.limit = spec.limits.concurrency
         self.in_flight = 0
-        self.headers = (("x-proveout-variant", variant.name),)
+        self.header_lines = encode_headers([("x-proveout-variant", variant.name)])
         self.processed = bool(variant.postprocess)
         self.checked = self.processed or variant.output.choices is not None or variant.output.schema is not None
         self.slow = any(name in _SLOW_STEPS for step in (*variant.preprocess, *variant.postprocess) for name in step)
@@ -67,18 +68,17 @@ class Arm:
         self._free = spec.provider in ("tiny", "replay")
         self._price = price
 
-    def order(self) -> Iterator[Place]:
-        """The places to try, one after the other: the least loaded of those whose breaker lets a call pass. A lone
-        place comes again for a further try."""
-        tried: dict[int, int] = {}
-        for _ in range(max(self.tries, len(self.places))):
-            now = monotonic()
-            ranked = sorted(self.places, key=lambda place: (tried.get(id(place), 0), place.in_flight))
-            found = next((place for place in ranked if place.breaker.allows(now)), None)
-            if found is None:
-                return
-            tried[id(found)] = tried.get(id(found), 0) + 1
-            yield found
+    def place(self, tried: Sequence[Place] = ()) -> Place | None:
+        """Where to try next: of the places whose breaker lets a call pass, those least tried before, and of these the
+        least loaded. None after as many tries as there may be."""
+        if len(tried) >= self._most_tries:
+            return None
+        if self._lone is not None:
+            allowed = self._lone.breaker.state == "closed" or self._lone.breaker.allows(monotonic())
+            return self._lone if allowed else None
+        now = monotonic()
+        ranked = sorted(self.places, key=lambda place: (tried.count(place), place.in_flight))
+        return next((place for place in ranked if place.breaker.allows(now)), None)
 
     def admit(self) -> None:
         """
@@ -95,14 +95,7 @@ class Arm:
             return 0.0
         if usage is None or self._price is None:
             return None
-        tokens = Tokens(
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cached_tokens,
-            usage.cache_write_tokens,
-            usage.reasoning_tokens,
-        )
-        return cost_usd(self._price, tokens)
+        return cost_usd(self._price, usage)
 
     @property
     def open_breakers(self) -> int:

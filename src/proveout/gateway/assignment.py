@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -62,5 +63,6 @@ def unit_hash(service: str, unit: str) -> str:
     return blake2b(unit.encode("utf-8", "surrogatepass"), digest_size=8, key=_key(service, "unit")).hexdigest()
 
 
+@lru_cache(maxsize=4096)
 def _key(service: str, variant: str) -> bytes:
     return blake2b(f"{service}\0{variant}".encode(), digest_size=16).digest()

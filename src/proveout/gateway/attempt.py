@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import monotonic
-from typing import NamedTuple
 
-from proveout.gateway.answering import ErrorInStream, StreamedAnswer, content_texts, stream_failure
+import msgspec
+
+from proveout.gateway.answering import ErrorInStream, StreamedAnswer, content_texts, lines_of, stream_failure
 from proveout.gateway.arms import Arm, Place
 from proveout.gateway.bodies import Body
 from proveout.gateway.cache import Kept, cache_key
@@ -23,7 +22,7 @@ from proveout.wire import Responder, ServerRequest
 EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct):
     """A request that may be served. One that pins a variant is answered by that one or by nobody."""
 
     request: ServerRequest
@@ -34,12 +33,14 @@ class Asked(NamedTuple):
     pinned: bool
     trace: Trace
     started: float
-    headers: tuple[tuple[str, str], ...]
+    header_lines: bytes
     captured: bool
 
 
 class Attempt:
     """Asking one variant for one request. Without a responder it is a shadow's."""
+
+    __slots__ = ("_arm", "_asked", "_cache_key", "_managed", "_responder", "_stream", "content")
 
     def __init__(self, asked: Asked, arm: Arm, responder: Responder | None) -> None:
         self._asked = asked
@@ -57,8 +58,8 @@ class Attempt:
         return self._stream is not None and self._stream.started
 
     @property
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        return (*self._asked.headers, *self._arm.headers)
+    def header_lines(self) -> bytes:
+        return self._asked.header_lines + self._arm.header_lines
 
     async def prepared(self) -> Call:
         """The call, with the variant's prompt rendered where the client sent variables for it.
@@ -92,7 +93,7 @@ class Attempt:
         self._answered_by()
         if kept.usage is not None:
             trace.input_tokens, trace.output_tokens = kept.usage.input_tokens, kept.usage.output_tokens
-        headers = (*kept.headers, *self.headers, ("x-proveout-cache", "hit"))
+        headers = lines_of(kept.headers) + self.header_lines + b"x-proveout-cache: hit\r\n"
         if call.body.stream:
             responder.start(200, headers)
             responder.write(kept.body)
@@ -108,9 +109,10 @@ class Attempt:
         Raises:
             UpstreamFailed: there is no whole answer from here.
         """
+        self._arm.in_flight += 1
+        place.in_flight += 1
         try:
-            with _counted(self._arm, place):
-                await (self._streamed(place, call) if call.body.stream else self._whole(place, call))
+            await (self._streamed(place, call) if call.body.stream else self._whole(place, call))
         except (Malformed, ErrorInStream) as error:
             failed = stream_failure(error)
             place.breaker.failed(monotonic())
@@ -119,6 +121,9 @@ class Attempt:
             if failed.blames:
                 place.breaker.failed(monotonic())
             raise
+        finally:
+            self._arm.in_flight -= 1
+            place.in_flight -= 1
         place.breaker.succeeded()
         trace = self._asked.trace
         trace.status, trace.error = 200, None
@@ -133,7 +138,7 @@ class Attempt:
         status, whole = failed.passed_on
         trace.status = status
         if self._responder is not None:
-            self._responder.reply(status, (*whole.headers, *self.headers), whole.body)
+            self._responder.reply(status, lines_of(whole.headers) + self.header_lines, whole.body)
 
     def broken(self, failed: UpstreamFailed) -> None:
         """The stream can't be finished any more."""
@@ -159,7 +164,7 @@ class Attempt:
         self._note(facts)
         self._answered_by()
         if responder is not None:
-            responder.reply(200, (*answer.headers, *self.headers), body)
+            responder.reply(200, lines_of(answer.headers) + asked.header_lines + self._arm.header_lines, body)
             self._keep(Kept(body, answer.headers, facts.usage, facts.finish))
         self._capture(body)
 
@@ -169,7 +174,7 @@ class Attempt:
         chat = asked.operation == "chat"
         stream = self._stream = StreamedAnswer(
             self._responder,
-            self.headers,
+            self.header_lines,
             hide_usage=chat and not call.body.wants_usage,
             keep_text=asked.captured or (self._managed and self._arm.checked),
             keep_bytes=self._cache_key is not None,
@@ -188,7 +193,7 @@ class Attempt:
             if held and self._responder is not None:
                 result.send(
                     self._responder,
-                    self.headers,
+                    self.header_lines,
                     stream.facts,
                     model=self._arm.name,
                     wants_usage=call.body.wants_usage,
@@ -234,14 +239,3 @@ class Attempt:
         if reader.reads:
             trace.ttft = reader.first - self._asked.started
             trace.stall = reader.stall
-
-
-@contextmanager
-def _counted(arm: Arm, place: Place) -> Iterator[None]:
-    arm.in_flight += 1
-    place.in_flight += 1
-    try:
-        yield
-    finally:
-        arm.in_flight -= 1
-        place.in_flight -= 1

@@ -12,6 +12,7 @@ from proveout.gateway.quotas import Meter
 from proveout.gateway.settings import KeySettings
 
 PREFIX = "pk-"
+MOST_RECENT = 10_000
 
 
 def new_key() -> tuple[str, str]:
@@ -39,6 +40,7 @@ class Keyring:
 
     def __init__(self, keys: Iterable[KeySettings]) -> None:
         self._clients = {key.hash: Client(key) for key in keys}
+        self._recent: dict[str, Client] = {}
 
     def client(self, authorization: str | None) -> Client | None:
         """Who calls; None where no keys are declared.
@@ -48,12 +50,17 @@ class Keyring:
         """
         if not self._clients:
             return None
+        known = self._recent.get(authorization or "")
+        if known is not None:
+            return known
         kind, _, key = (authorization or "").partition(" ")
         found = self._clients.get(sha256(key.strip().encode("utf-8", "surrogatepass")).hexdigest())
         if kind.lower() != "bearer" or found is None:
             raise Refused(
                 401, "the key is missing or unknown; send `Authorization: Bearer KEY`", code="invalid_api_key"
             )
+        if len(self._recent) < MOST_RECENT:
+            self._recent[authorization or ""] = found
         return found
 
     def kept(self, earlier: Keyring) -> Keyring:

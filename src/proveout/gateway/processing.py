@@ -14,7 +14,7 @@ from proveout.gateway.upstreams.chunks import DONE, Writer
 from proveout.project.records import Message, Variant
 from proveout.wire import Responder
 
-_EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
+_EVENTS = b"content-type: text/event-stream; charset=utf-8\r\n"
 
 
 class Processed(NamedTuple):
@@ -27,7 +27,7 @@ class Processed(NamedTuple):
     def send(
         self,
         responder: Responder,
-        headers: tuple[tuple[str, str], ...],
+        header_lines: bytes,
         facts: Facts,
         *,
         model: str,
@@ -35,7 +35,7 @@ class Processed(NamedTuple):
     ) -> None:
         """Stream the text in one piece: it was not known before the model had ended."""
         writer = Writer(model)
-        responder.start(200, (*_EVENTS, *headers))
+        responder.start(200, _EVENTS + header_lines)
         events = [
             writer.delta({"role": "assistant", "content": ""}),
             writer.delta({"content": self.text}),

@@ -7,6 +7,8 @@ import time
 from random import Random
 from time import monotonic
 
+import msgspec
+
 from proveout.gateway.arms import Arm, Place
 from proveout.gateway.assignment import unit_hash
 from proveout.gateway.attempt import Asked, Attempt
@@ -18,7 +20,7 @@ from proveout.gateway.metrics import Metrics
 from proveout.gateway.store_link import StoreLink
 from proveout.gateway.upstreams import UpstreamFailed
 from proveout.storage.records import Trace
-from proveout.wire import Responder, ServerRequest
+from proveout.wire import Responder, ServerRequest, encode_headers
 
 PAUSE_S = 0.05
 """Before another try at the same place; a provider that names a longer one is not asked again."""
@@ -77,7 +79,8 @@ class Serving:
         pinned: str | None,
     ) -> tuple[Asked, Arm]:
         headers = request.headers
-        id = new_id()
+        now = time.time()
+        id = new_id(now)
         unit = headers.get("x-proveout-unit") or body.user
         chosen, propensity = (pinned, 1.0) if pinned is not None else route.draw(unit or id)
         arm = self._catalog.arm(route, chosen)
@@ -87,7 +90,7 @@ class Serving:
             service=name,
             environment=release.environment,
             operation=operation,
-            started=time.time(),
+            started=now,
             epoch=release.epoch,
             step=release.step,
             chosen=chosen,
@@ -99,9 +102,9 @@ class Serving:
         )
         content = route.settings.content
         captured = content.capture == "all" or (content.capture == "sampled" and _random.random() < content.share)
-        ours = (("x-proveout-trace-id", id),)
+        lines = b"x-proveout-trace-id: %b\r\n" % id.encode()
         return Asked(
-            request, body, route, client, operation, pinned is not None, trace, request.received, ours, captured
+            request, body, route, client, operation, pinned is not None, trace, request.received, lines, captured
         ), arm
 
     async def _serve(self, asked: Asked, arm: Arm, responder: Responder) -> None:
@@ -115,7 +118,7 @@ class Serving:
         except Refused as refused:
             trace.status, trace.error = refused.status, trace.error or refused.code
             if not responder.started:
-                responder.reply(refused.status, (*refused.headers, *asked.headers), refused.body)
+                responder.reply(refused.status, encode_headers(refused.headers) + asked.header_lines, refused.body)
         except asyncio.CancelledError:
             trace.status, trace.error = 499, "disconnected"
             raise
@@ -144,11 +147,11 @@ class Serving:
             call = await attempt.prepared()
             if attempt.from_cache(call):
                 return attempt.content
-            previous: Place | None = None
-            for place in arm.order():
-                if last is not None and place is previous:
+            tried: list[Place] = []
+            while (place := arm.place(tried)) is not None:
+                if place in tried:
                     await asyncio.sleep(PAUSE_S * (1 + _random.random()))
-                previous = place
+                tried.append(place)
                 asked.trace.attempts += 1
                 try:
                     await attempt.made(place, call)
@@ -191,13 +194,13 @@ class Serving:
 
     async def _shadow(self, asked: Asked, arm: Arm) -> None:
         """One copy: asked, read and recorded like a request, and answered to nobody."""
-        main, load = asked.trace, asked.route.load
+        main, load, now = asked.trace, asked.route.load, time.time()
         trace = Trace(
-            id=new_id(),
+            id=new_id(now),
             service=main.service,
             environment=main.environment,
             operation=main.operation,
-            started=time.time(),
+            started=now,
             epoch=main.epoch,
             step=main.step,
             chosen=arm.fingerprint,
@@ -205,13 +208,13 @@ class Serving:
             streamed=main.streamed,
             shadow_of=main.id,
         )
-        copy = asked._replace(trace=trace, started=monotonic(), client=None)
+        copy = msgspec.structs.replace(asked, trace=trace, started=monotonic(), client=None)
         content: tuple[str, str] | None = None
         try:
             arm.admit()
             attempt = Attempt(copy, arm, None)
             call = await attempt.prepared()
-            place = next(arm.order(), None)
+            place = arm.place()
             if place is None:
                 raise UpstreamFailed("breaker", "the endpoint is left alone", again=False)
             trace.attempts = 1
@@ -254,10 +257,10 @@ def _gave_up(last: UpstreamFailed | None, trace: Trace) -> Refused:
     return Refused(502, what.get(last.kind, "the provider failed"), code=f"upstream_{last.kind}")
 
 
-def new_id() -> str:
+def new_id(now: float) -> str:
     """A trace's id: 48 bits of milliseconds and 80 random bits (the order of UUID version 7), so that an index on it
     grows at its end."""
-    return f"{time.time_ns() // 1_000_000 << 80 | _random.getrandbits(80):032x}"
+    return f"{int(now * 1000) << 80 | _random.getrandbits(80):032x}"
 
 
 def reseed() -> None:

@@ -119,7 +119,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     created: float = 0.0
 
 
-class Trace(msgspec.Struct, kw_only=True):
+class Trace(msgspec.Struct, kw_only=True, gc=False):
     """One served request, or one copy of it in the shadow (`shadow_of` is then the trace that it copies). Fields are
     the table's columns, in order.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         WireError,
     )
     from proveout.wire.exchange import Flow, Response, Timeouts
-    from proveout.wire.headers import Headers
+    from proveout.wire.headers import Headers, encode_headers
     from proveout.wire.loop import run
     from proveout.wire.server import App, Limits, Responder, Server, ServerRequest, serve
     from proveout.wire.sse import Event, SseDecoder, encode_event
@@ -42,7 +42,7 @@ _HOMES = {
         "WireError",
     ),
     "exchange": ("Flow", "Response", "Timeouts"),
-    "headers": ("Headers",),
+    "headers": ("Headers", "encode_headers"),
     "loop": ("run",),
     "server": ("App", "Limits", "Responder", "Server", "ServerRequest", "serve"),
     "sse": ("Event", "SseDecoder", "encode_event"),
@@ -72,6 +72,7 @@ __all__ = [
     "TooLarge",
     "WireError",
     "encode_event",
+    "encode_headers",
     "run",
     "serve",
 ]

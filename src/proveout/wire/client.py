@@ -8,7 +8,9 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from time import monotonic
+from typing import cast
 
 from proveout.wire.connect import default_ssl_context, open_connection
 from proveout.wire.connection import ClientConnection, StaleConnection, timed_out
@@ -209,13 +211,27 @@ class Client:
 def _encode_head(
     method: str, target: Target, origin: _Origin, headers: Mapping[str, str] | Sequence[tuple[str, str]], body: bytes
 ) -> bytes:
+    start = f"{method} {origin.target_prefix}{target.path}"
+    if isinstance(headers, tuple):
+        lines = _lines_of_tuple(start, target.authority, cast(tuple[tuple[str, str], ...], headers))
+    else:
+        lines = _lines(start, target.authority, headers)
+    if body or method not in _BODYLESS:
+        return b"%b%bcontent-length: %d\r\n\r\n" % (lines, origin.proxy_headers, len(body))
+    return b"%b%b\r\n" % (lines, origin.proxy_headers)
+
+
+def _lines(start: str, authority: str, headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> bytes:
+    """A request's head but for its length and its end."""
     lines = encode_headers(headers)
     folded = lines.lower()
-    start = f"{method} {origin.target_prefix}{target.path} HTTP/1.1\r\n"
+    start += " HTTP/1.1\r\n"
     if not (folded.startswith(b"host:") or b"\r\nhost:" in folded):
-        start += f"host: {target.authority}\r\n"
+        start += f"host: {authority}\r\n"
     if b"accept-encoding:" not in folded:
         start += "accept-encoding: identity\r\n"
-    if body or method not in _BODYLESS:
-        start += f"content-length: {len(body)}\r\n"
-    return b"%b%b%b\r\n" % (start.encode("latin-1"), origin.proxy_headers, lines)
+    return start.encode("latin-1") + lines
+
+
+_lines_of_tuple = lru_cache(maxsize=256)(_lines)
+"""Callers that send the same headers again and again keep them in a tuple."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import cast
 
 from proveout.wire.errors import InvalidRequest
 
-HeaderInput = Mapping[str, str] | Iterable[tuple[str, str]]
+HeaderInput = Mapping[str, str] | Iterable[tuple[str, str]] | bytes
+"""Names and values; or lines that `encode_headers` made before, for those who send the same again and again."""
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -29,11 +31,15 @@ class Headers:
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of `name`."""
-        wanted = name.lower().encode("latin-1")
+        wanted = _spelled(name)
         for key, value in self._fields:
             if key == wanted:
                 return value.decode("latin-1")
         return default
+
+    def only(self, names: Container[bytes]) -> tuple[tuple[str, str], ...]:
+        """The (name, value) pairs of some fields, given by their names in lower case."""
+        return tuple([(key.decode("latin-1"), value.decode("latin-1")) for key, value in self._fields if key in names])
 
     def get_all(self, name: str) -> list[str]:
         """Every value of `name`, in order."""
@@ -81,6 +87,8 @@ def encode_headers(headers: HeaderInput) -> bytes:
         InvalidRequest: a name is not a token, a value holds a line break or other control character, or the field is
             one that frames the message (connection, content-length, transfer-encoding), which the wire writes itself.
     """
+    if isinstance(headers, bytes):
+        return headers
     pairs = cast(Iterable[tuple[str, str]], headers.items() if isinstance(headers, Mapping) else headers)
     lines: list[str] = []
     for name, value in pairs:
@@ -93,6 +101,12 @@ def encode_headers(headers: HeaderInput) -> bytes:
     return "".join(lines).encode("latin-1")
 
 
+@lru_cache(maxsize=1024)
+def _spelled(name: str) -> bytes:
+    return name.lower().encode("latin-1")
+
+
+@lru_cache(maxsize=1024)
 def _check_name(name: str) -> None:
     if not _TOKEN.fullmatch(name):
         raise InvalidRequest("a header name holds characters that no header name may hold")

@@ -238,13 +238,14 @@ class ServerConnection(asyncio.Protocol):
 
     def _check_head(self, method: bytes, version: str, fields: dict[bytes, bytes]) -> None:
         """Refuse what a second reader of the same bytes could understand differently, and what is too large."""
-        if sum(len(name) + len(value) + 4 for name, value in self._fields) + len(self._url) > self._limits.head_bytes:
+        most = self._limits.head_bytes
+        if self._since_body > most < sum(len(name) + len(value) + 4 for name, value in self._fields) + len(self._url):
             raise _Refused(431, "the request head is too large")
         if version not in ("1.1", "1.0"):
             raise _Refused(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
         if method == b"CONNECT":
             raise _Refused(501, "this is not a proxy")
-        hosts = sum(1 for name, _ in self._fields if name == b"host")
+        hosts = [name for name, _ in self._fields].count(b"host")
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             raise _Refused(400, "a request needs exactly one Host header")
         transfer = fields.get(b"transfer-encoding")

@@ -158,7 +158,7 @@ class _Streamed:
 
 def passed_on(headers: wire.Headers) -> HeaderPairs:
     """The provider's headers that a client may see."""
-    return tuple(pair for pair in headers.items() if pair[0].encode() in _PASSED_ON)
+    return headers.only(_PASSED_ON)
 
 
 def failed(error: ModelError, *, status: int | None = None) -> UpstreamFailed:
