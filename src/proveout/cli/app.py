@@ -353,3 +353,6 @@ def tiny_serve(
     from proveout.cli import serving
 
     serving.tiny(host, port)
+
+
+from proveout.cli import delivery_commands as delivery_commands  # noqa: E402  (they join the app)

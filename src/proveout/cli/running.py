@@ -66,7 +66,7 @@ def declared(directory: Path, name: str, stage: str) -> Comparison:
     return Comparison(
         project=project,
         service=service,
-        champion=_champion(project, service, stage),
+        champion=_champion(project, service, stage, change.challenger),
         challenger=service.variants[change.challenger],
         improves=change.improves,
         change=change.name,
@@ -271,11 +271,16 @@ def variant_named(service: Service, name: str) -> Variant:
     return service.variants[name]
 
 
-def _champion(project: Project, service: Service, stage: str) -> Variant:
-    """In dev the service's declared champion; in an environment the one that it releases."""
-    environment = project.environments.get(stage)
-    release = environment.releases.get(service.name, {}) if environment is not None and stage != "dev" else {}
-    return variant_named(service, str(release.get("champion", service.champion)))
+def _champion(project: Project, service: Service, stage: str, challenger: str) -> Variant:
+    """In dev the service's declared champion; in staging the one that it releases, or, where the challenger was merged
+    there already, the one that production does.
+    """
+    if stage == "dev":
+        return variant_named(service, service.champion)
+    declared = (project.environments.get(name) for name in (stage, "production"))
+    releases = (environment.releases.get(service.name, {}) for environment in declared if environment is not None)
+    named = (str(release["champion"]) for release in releases if "champion" in release)
+    return variant_named(service, next((name for name in named if name != challenger), service.champion))
 
 
 def _require_secrets(project: Project, variants: list[Variant]) -> None:

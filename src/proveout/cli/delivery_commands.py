@@ -1,0 +1,227 @@
+"""The commands of delivery: names, flags and help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from proveout.cli.app import Json, ProjectDir, app
+
+rollout = typer.Typer(help="Production delivery, step by step.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(rollout, name="rollout")
+
+ChangeName = Annotated[str, typer.Argument(metavar="CHANGE", help="A change's name, or SERVICE/CHANGE.")]
+ServiceName = Annotated[str, typer.Argument(metavar="SERVICE")]
+EnvironmentName = Annotated[str, typer.Option("--environment", metavar="NAME", help="Where.")]
+Who = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="Who decides; default: PROVEOUT_ACTOR, or git's user.email."),
+]
+Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit trail.")]
+
+
+@app.command()
+def promote(
+    change: ChangeName,
+    to: Annotated[str, typer.Option("--to", metavar="ENVIRONMENT", help="staging or production.")],
+    project: ProjectDir = Path("."),
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="BRANCH", help="Merge into this; default: the remote's own.")
+    ] = None,
+    no_push: Annotated[bool, typer.Option("--no-push", help="Make the branch here only.")] = False,
+    json: Json = None,
+) -> None:
+    """Propose a passed change for an environment: branch, commit with the scorecard, push, pull request."""
+    from proveout.cli import delivering
+
+    delivering.promote(project, change, to=to, base=base, push=not no_push, json=json)
+
+
+@app.command()
+def approve(
+    change: ChangeName,
+    project: ProjectDir = Path("."),
+    environment: EnvironmentName = "production",
+    who: Who = None,
+    reason: Why = "",
+) -> None:
+    """Agree to serve a change's challenger, exactly as it is now."""
+    from proveout.cli import delivering
+
+    delivering.say(project, change, "approve", environment=environment, who=who, why=reason)
+
+
+@app.command()
+def reject(
+    change: ChangeName,
+    project: ProjectDir = Path("."),
+    environment: EnvironmentName = "production",
+    who: Who = None,
+    reason: Why = "",
+) -> None:
+    """Disagree: earlier approvals end, and so does a rollout of it."""
+    from proveout.cli import delivering
+
+    delivering.say(project, change, "reject", environment=environment, who=who, why=reason)
+
+
+@rollout.command("start")
+def rollout_start(
+    change: ChangeName,
+    project: ProjectDir = Path("."),
+    environment: EnvironmentName = "production",
+    who: Who = None,
+) -> None:
+    """Begin to deliver a change; the controller takes it from step to step."""
+    from proveout.cli import delivering
+
+    delivering.rollout_start(project, change, environment=environment, who=who)
+
+
+@rollout.command("status")
+def rollout_status(
+    service: ServiceName,
+    project: ProjectDir = Path("."),
+    environment: EnvironmentName = "production",
+    json: Json = None,
+) -> None:
+    """Show the step, the weights, and each signal's evidence so far."""
+    from proveout.cli import delivering
+
+    delivering.rollout_status(project, service, environment=environment, json=json)
+
+
+@rollout.command("pause")
+def rollout_pause(
+    service: ServiceName,
+    project: ProjectDir = Path("."),
+    environment: EnvironmentName = "production",
+    who: Who = None,
+    reason: Why = "",
+) -> None:
+    """Hold where it is; what threatens users is still taken back."""
+    from proveout.cli import delivering
+
+    delivering.rollout_act(project, service, "pause", environment=environment, who=who, why=reason)
+
+
+@rollout.command("resume")
+def rollout_resume(
+    service: ServiceName,
+    project: ProjectDir = Path("."),
+    environment: EnvironmentName = "production",
+    who: Who = None,
+) -> None:
+    """Go on from where it was paused."""
+    from proveout.cli import delivering
+
+    delivering.rollout_act(project, service, "resume", environment=environment, who=who, why="")
+
+
+@rollout.command("abort")
+def rollout_abort(
+    service: ServiceName,
+    project: ProjectDir = Path("."),
+    environment: EnvironmentName = "production",
+    who: Who = None,
+    reason: Why = "",
+) -> None:
+    """Back to the champion at once."""
+    from proveout.cli import delivering
+
+    delivering.rollout_act(project, service, "abort", environment=environment, who=who, why=reason)
+
+
+@rollout.command("promote")
+def rollout_promote(
+    service: ServiceName,
+    project: ProjectDir = Path("."),
+    environment: EnvironmentName = "production",
+    who: Who = None,
+    reason: Why = "",
+) -> None:
+    """Make the challenger champion now, whatever the evidence."""
+    from proveout.cli import delivering
+
+    delivering.rollout_act(project, service, "promote", environment=environment, who=who, why=reason)
+
+
+@app.command()
+def plan(
+    change: ChangeName,
+    project: ProjectDir = Path("."),
+    base_rate: Annotated[
+        float, typer.Option("--base-rate", min=0, max=0.9, metavar="P", help="The champion's share of bad answers.")
+    ] = 0.1,
+    scored: Annotated[
+        float, typer.Option("--scored", min=0.001, max=1, metavar="P", help="Share of requests that get a score.")
+    ] = 1.0,
+    runs: Annotated[int, typer.Option("--runs", min=20, metavar="N", help="Simulated rollouts.")] = 300,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the simulation.")] = 0,
+    json: Json = None,
+) -> None:
+    """Simulate a rollout before it begins: requests, days, which drops it catches, and how many users see them."""
+    from proveout.cli import delivering
+
+    delivering.plan(project, change, base_rate=base_rate, scored=scored, runs=runs, seed=seed, json=json)
+
+
+@app.command()
+def comment(
+    page: Annotated[Path, typer.Argument(metavar="FILE", help="A report that `run --markdown` wrote.")],
+    project: ProjectDir = Path("."),
+    number: Annotated[
+        int | None, typer.Option("--number", metavar="N", help="Which pull request; default: this pipeline's.")
+    ] = None,
+) -> None:
+    """Write a report as the one comment of its pull request, or bring that comment up to date."""
+    from proveout.cli import delivering
+
+    delivering.comment(project, page, number=number)
+
+
+@app.command()
+def audit(
+    project: ProjectDir = Path("."),
+    service: Annotated[str | None, typer.Option("--service", metavar="NAME", help="Only about this one.")] = None,
+    json: Json = None,
+) -> None:
+    """Show who decided what and when, and check that nobody changed it since."""
+    from proveout.cli import delivering
+
+    delivering.audit(project, service=service, json=json)
+
+
+@app.command()
+def controller(
+    project: ProjectDir = Path("."),
+    environment: Annotated[
+        list[str] | None,
+        typer.Option("--environment", metavar="NAME", help="Only these environments; default: all."),
+    ] = None,
+    interval: Annotated[
+        float, typer.Option("--interval", min=0.01, metavar="S", help="Seconds between two looks.")
+    ] = 0.5,
+    git_pull: Annotated[
+        float | None, typer.Option("--git-pull", min=1, metavar="S", help="Pull what was merged every S seconds.")
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address to take alerts at.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="Take Alertmanager's alerts at this port.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
+) -> None:
+    """Take rollouts from step to step, watch champions, and take back what degrades."""
+    from proveout.cli import delivering
+
+    delivering.controller(
+        project,
+        environments=environment,
+        interval=interval,
+        pull=git_pull,
+        host=host,
+        port=port,
+        once=once,
+    )
