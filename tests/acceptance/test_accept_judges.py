@@ -93,3 +93,13 @@ def test_a_judge_that_talks_in_riddles_is_no_score_and_the_reason_is_told(run):
     ended, _ = run(lambda _: judgement(verdict="perhaps"))
     assert (ended.code, ended.gate("llm_judge")["verdict"]) == (4, "error")
     assert any("llm_judge: " in notice["message"] for notice in ended.card["notices"])
+
+
+def test_both_figures_of_a_stretched_gate_agree_with_their_difference(run):
+    ended, _ = run(judge, more="calibration: datasets/judged.jsonl")
+    gate = ended.gate("llm_judge")
+    assert gate["challenger"]["value"] - gate["champion"]["value"] == pytest.approx(
+        gate["difference"]["value"], abs=0.03
+    )
+    assert 0 <= gate["champion"]["low"] < 0.5 < gate["champion"]["high"] <= 1
+    assert 0 <= gate["challenger"]["low"] < 0.8 < gate["challenger"]["high"] <= 1

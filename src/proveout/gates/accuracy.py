@@ -16,20 +16,49 @@ from proveout.gates.pairing import Paired, Values, example_means, from_source, p
 from proveout.gates.scorecard import Claim, Measure, Notice
 from proveout.gates.verdicts import figure
 from proveout.project.records import Objective, ObjectiveSpec
-from proveout.statistics import PairedTest, mean_interval, paired_test, prediction_powered_test
+from proveout.statistics import (
+    Estimate,
+    PairedTest,
+    mean_interval,
+    paired_test,
+    prediction_powered_mean,
+    prediction_powered_test,
+    prediction_weight,
+)
 
 FEWEST_LABELLED = 20
 """Human-labelled clusters below which silver labels or a judge are not corrected, but left out."""
 
+Arms = tuple[Values, Values]
+"""The champion's values and the challenger's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Cluster differences to stretch people's labels with: theirs, what was predicted of the same clusters, and what
-    was predicted of more."""
+    """Cluster means of both arms to stretch people's labels with: theirs, what was predicted of the same clusters, and
+    what was predicted of more."""
 
-    labelled: Values
-    predicted: Values
-    extra: Values
+    labelled: Arms
+    predicted: Arms
+    extra: Arms
+
+    def figure(self, arm: int) -> Estimate:
+        """One arm's mean; no further out than its scores could be. Both arms weigh predictions alike, so that their
+        means differ by what the test says."""
+        values = self.labelled[arm], self.predicted[arm], self.extra[arm]
+        found = prediction_powered_mean(*values, weight=prediction_weight(*self._differences()))
+        if any(len(part) and (part.min() < 0 or part.max() > 1) for part in values):
+            return found
+        value, low, high = np.clip([found.value, found.low, found.high], 0.0, 1.0).tolist()
+        return Estimate(value, low, high, found.n)
+
+    def test(self, margin: float, higher_is_better: bool) -> PairedTest:
+        """Of the differences."""
+        return prediction_powered_test(*self._differences(), margin=margin, higher_is_better=higher_is_better)
+
+    def _differences(self) -> tuple[Values, Values, Values]:
+        labelled, predicted, extra = (arms[1] - arms[0] for arms in (self.labelled, self.predicted, self.extra))
+        return labelled, predicted, extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +107,16 @@ class AccuracyGate:
         test = paired_test(
             paired.champion, paired.challenger, margin=margin, higher_is_better=higher, seed=evidence.seed
         )
-        stretched = None if trusted else self._stretched(table, spec, metric, truth, margin, higher, notices)
+        stretched = None if trusted else self._stretched(table, spec, metric, truth, notices)
         finding = Finding(
             objective="accuracy",
             metric=metric,
             claim=claim,
             margin=spec.margin,
             higher_is_better=higher,
-            champion=mean_interval(paired.champion),
-            challenger=mean_interval(paired.challenger),
-            test=stretched or test,
+            champion=stretched.figure(0) if stretched else mean_interval(paired.champion),
+            challenger=stretched.figure(1) if stretched else mean_interval(paired.challenger),
+            test=stretched.test(margin, higher) if stretched else test,
             pessimistic=None if stretched else _pessimistic(table, metric, keep, margin, higher, evidence.seed),
             blocked=_blocked(evidence.judged.get(metric), trusted, bool(golden.any()), truth is not None),
             per_cluster=paired.per_cluster,
@@ -99,37 +128,33 @@ class AccuracyGate:
         table: ScoreTable,
         spec: ObjectiveSpec,
         metric: str,
-        truth: tuple[Values, Values] | None,
-        margin: float,
-        higher: bool,
+        truth: Arms | None,
         notices: list[Notice],
-    ) -> PairedTest | None:
-        """The prediction-powered test, where enough clusters have both a person's label and a predicted one, and more
-        have only the latter."""
+    ) -> Stretch | None:
+        """What stretches people's labels, where enough clusters have both a person's label and a predicted one, and
+        several more have only the latter."""
         arms = _means(table, metric)
         found = (
             _silver_clusters(table, arms)
             if truth is None
             else _judged_clusters(table, arms, truth, _deciding(table, spec))
         )
-        if found is None:
+        if found is None or len(found.extra[0]) < 2:
             return None
-        if len(found.labelled) < FEWEST_LABELLED:
+        if len(found.labelled[0]) < FEWEST_LABELLED:
             notices.append(
                 Notice(
                     kind="not_stretched",
                     message=(
-                        f"{len(found.extra):,} clusters have only a silver label or a judge's score. They were left "
-                        f"out, because only {len(found.labelled)} clusters also have a person's label to correct them "
-                        f"by (at least {FEWEST_LABELLED} are needed)."
+                        f"{len(found.extra[0]):,} clusters have only a silver label or a judge's score. They were left "
+                        f"out, because only {len(found.labelled[0])} clusters also have a person's label to correct "
+                        f"them by (at least {FEWEST_LABELLED} are needed)."
                     ),
-                    count=len(found.extra),
+                    count=len(found.extra[0]),
                 )
             )
             return None
-        return prediction_powered_test(
-            found.labelled, found.predicted, found.extra, margin=margin, higher_is_better=higher
-        )
+        return found
 
     def _others(self, table: ScoreTable, metric: str) -> list[Measure]:
         """Every other scorer's figures, beside the gate."""
@@ -206,14 +231,14 @@ def _pessimistic(
 def _judged_clusters(
     table: ScoreTable, judge: tuple[Values, Values], truth: tuple[Values, Values], keep: NDArray[np.bool_]
 ) -> Stretch | None:
-    """Differences by cluster: people's, the judge's on the same clusters, and the judge's where people have not
+    """Means by cluster: people's, the judge's on the same clusters, and the judge's where people have not
     looked."""
     seen = keep & ~np.isnan(truth[0] + truth[1]) & ~np.isnan(judge[0] + judge[1])
     return _stretch(pair(table, *truth, seen), pair(table, *judge, seen), pair(table, *judge, keep & ~seen))
 
 
 def _silver_clusters(table: ScoreTable, arms: tuple[Values, Values]) -> Stretch | None:
-    """Differences by cluster: against people's labels, against silver ones for the same examples, and against silver
+    """Means by cluster: against people's labels, against silver ones for the same examples, and against silver
     ones alone."""
     silver, golden = from_source(table, "silver"), from_source(table, "golden")
     if not silver.any() or not golden.any():
@@ -227,13 +252,13 @@ def _silver_clusters(table: ScoreTable, arms: tuple[Values, Values]) -> Stretch 
 
 
 def _stretch(people: Paired, machine: Paired, rest: Paired, known: Sequence[str] = ()) -> Stretch | None:
-    """The differences of three pairings, without clusters that are in several; None where nothing is left to add."""
+    """The means of three pairings, without clusters that are in several; None where nothing is left to add."""
     taken = {*people.names, *known}
     unseen = [index for index, name in enumerate(rest.names) if name not in taken]
     if people.names != machine.names or not unseen:
         return None
     return Stretch(
-        labelled=people.challenger - people.champion,
-        predicted=machine.challenger - machine.champion,
-        extra=(rest.challenger - rest.champion)[unseen],
+        labelled=(people.champion, people.challenger),
+        predicted=(machine.champion, machine.challenger),
+        extra=(rest.champion[unseen], rest.challenger[unseen]),
     )
