@@ -1,0 +1,361 @@
+"""Promotion through git: a real repository with a real remote, real merges, and forges whose requests are checked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from delivery_house import House, write_environment, write_project
+
+from proveout.delivery.errands import Runner
+from proveout.delivery.forges import how_to_propose, place_of
+from proveout.gates.scorecard import Arm, Calls, Difference, Figure, GateResult, Scorecard
+from proveout.project import load_project
+from proveout.storage import Store, open_store
+from proveout.testing.faults import Answer, FaultServer, Received
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Any:
+    """SQLite alone: nothing here depends on the database."""
+    with open_store(f"sqlite:///{tmp_path}/store.db") as opened:
+        yield opened
+
+
+def git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", "-C", folder, *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings or tokens of whoever runs the tests."""
+    (tmp_path / "gitconfig").write_text(
+        "[user]\n name = Ada\n email = ada@example.com\n[init]\n defaultBranch = main\n"
+        f'[url "{tmp_path}/remotes/"]\n insteadOf = https://github.com/\n insteadOf = https://gitlab.example.com/\n'
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for name in ("GITHUB_TOKEN", "GH_TOKEN", "GITLAB_TOKEN", "GITHUB_API_URL", "CI_API_V4_URL", "GITHUB_EVENT_PATH"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Path:
+    """A project whose remote is a bare repository at `remotes/acme/support.git`."""
+    bare = tmp_path / "remotes" / "acme" / "support.git"
+    bare.mkdir(parents=True)
+    git(bare, "init", "--quiet", "--bare")
+    folder = write_project(tmp_path / "project")
+    (folder / "environments" / "production.yaml").write_text(
+        "# What production serves.\nenvironment: production\nreleases:\n  answers: {champion: base}  # since spring\n"
+    )
+    (folder / "proveout.yaml").write_text(
+        (folder / "proveout.yaml").read_text().replace("{", '{\n "store": "sqlite:///../store.db",', 1)
+    )
+    git(folder, "init", "--quiet")
+    git(folder, "add", "-A")
+    git(folder, "commit", "--quiet", "-m", "begin")
+    git(folder, "remote", "add", "origin", str(bare))
+    git(folder, "push", "--quiet", "origin", "main")
+    return folder
+
+
+def prove(
+    store: Store, folder: Path, stage: str, decision: str = "pass", *, challenger: str | None = None, gates: int = 1
+) -> None:
+    """Keep a scorecard of change `new`, as a run does."""
+    service = load_project(folder).services["answers"]
+    base, new = (service.variants[name].fingerprint for name in ("base", "new"))
+    new = challenger or new
+    figure = Figure(value=0.9, low=0.8, high=0.95, n=100)
+    gate: Any = GateResult(
+        objective="accuracy", metric="exact_match", claim="holds", margin=0.02, higher_is_better=True, champion=figure,
+        challenger=figure, difference=Difference(value=0.0, low=-0.01, high=0.01), p_value=0.01, alpha=0.05,
+        method="paired", verdict=decision, reason="",
+    )  # fmt: skip
+    scorecard: Any = Scorecard(
+        change="new", service="answers", stage=stage, decision=decision, champion=Arm(variant="base", fingerprint=base),
+        challenger=Arm(variant="new", fingerprint=new), gates=(gate,) * gates, calls=Calls(made=1, cached=0, failed=0),
+        cost_usd=0.0, seconds=1.0,
+    )  # fmt: skip
+    run = store.runs.start(change="new", service="answers", stage=stage, champion=base, challenger=new)
+    store.runs.finish(run.id, scorecard=scorecard.to_json())
+
+
+def merged(folder: Path, branch: str) -> None:
+    """Somebody else merges the branch, on a clone of their own."""
+    clone = folder.parent / "clone"
+    git(folder.parent, "clone", "--quiet", git(folder, "remote", "get-url", "origin"), str(clone))
+    git(clone, "merge", "--quiet", "--no-ff", "-m", "merge", f"origin/{branch}")
+    git(clone, "push", "--quiet", "origin", "main")
+    git(folder, "pull", "--quiet", "--ff-only", "origin", "main")
+
+
+def test_promotion_pushes_a_branch_whose_merge_releases(team: Path, store: Store, proveout: Any) -> None:
+    prove(store, team, "staging")
+    done = proveout("promote", "new", "--to", "production", "-C", team)
+    assert done.code == 0, done.err
+    branch = "proveout/production/answers-new"
+    assert "git merge --no-ff" in done.out
+    assert git(team, "status", "--porcelain") == ""
+    house = House(store, team)
+    house.tick()
+    assert house.release.weights == {house.fingerprint("base"): 1.0}
+    merged(team, branch)
+    text = (team / "environments" / "production.yaml").read_text()
+    assert text.startswith("# What production serves.\n")
+    assert "champion: new" in text
+    assert "since spring" in text
+    kept = json.loads((team / "environments/scorecards/production/answers-new.json").read_text())
+    assert kept["decision"] == "pass"
+    assert house.tick().shown == "canary"
+
+
+@pytest.mark.parametrize(
+    ("stage", "decision", "challenger", "gates", "reason"),
+    [
+        (None, "pass", None, 1, "has no staging scorecard"),
+        ("dev", "pass", None, 1, "has no staging scorecard"),
+        ("staging", "fail", None, 1, "is fail, not pass"),
+        ("staging", "inconclusive", None, 1, "is inconclusive, not pass"),
+        ("staging", "pass", "0123456789abcdef", 1, "is of other variants"),
+        ("staging", "pass", None, 0, "lacks accuracy"),
+    ],
+)
+def test_promotion_without_the_passed_scorecard_of_these_very_variants_is_refused(
+    team: Path, store: Store, proveout: Any, stage: str, decision: str, challenger: str, gates: int, reason: str
+) -> None:
+    if stage:
+        prove(store, team, stage, decision, challenger=challenger, gates=gates)
+    done = proveout("promote", "new", "--to", "production", "-C", team)
+    assert done.code == 1
+    assert reason in done.err
+    assert "proveout/production" not in git(team, "branch", "--all")
+
+
+def test_what_is_not_committed_is_not_promoted(team: Path, store: Store, proveout: Any) -> None:
+    prove(store, team, "staging")
+    (team / "services/answers/prompts/note.md").write_text("draft")
+    done = proveout("promote", "new", "--to", "production", "-C", team)
+    assert done.code == 1
+    assert "not committed" in done.err
+
+
+def test_a_variant_that_changed_after_its_scorecard_is_refused(team: Path, store: Store, proveout: Any) -> None:
+    prove(store, team, "staging")
+    variant = team / "services/answers/variants/new.yaml"
+    variant.write_text(json.dumps({**json.loads(variant.read_text()), "parameters": {"temperature": 0.5}}))
+    git(team, "commit", "--quiet", "-am", "warmer")
+    done = proveout("promote", "new", "--to", "production", "-C", team)
+    assert done.code == 1
+    assert "of other variants" in done.err
+
+
+class GitHubApi:
+    """Checks what it is asked, and keeps pull requests and comments as GitHub does."""
+
+    def __init__(self) -> None:
+        self.pulls: list[dict[str, Any]] = []
+        self.comments: list[dict[str, Any]] = []
+
+    def __call__(self, request: Received) -> Answer:
+        assert request.headers.get("authorization") == "Bearer secret-token"
+        assert request.headers.get("x-github-api-version") == "2022-11-28"
+        assert request.headers.get("user-agent")
+        parts = urlsplit(request.target)
+        query = parse_qs(parts.query)
+        match request.method, parts.path:
+            case "GET", "/repos/acme/support/pulls":
+                head = query["head"][0]
+                assert head.startswith("acme:")
+                return Answer.json([pull for pull in self.pulls if f"acme:{pull['head']}" == head])
+            case "POST", "/repos/acme/support/pulls":
+                asked = request.json()
+                assert set(asked) == {"title", "head", "base", "body"}
+                url = "https://github.com/acme/support/pull/7"
+                self.pulls.append({**asked, "number": 7, "html_url": url})
+                return Answer.json(self.pulls[-1], status=201)
+            case "PATCH", "/repos/acme/support/pulls/7":
+                self.pulls[0] |= request.json()
+                return Answer.json(self.pulls[0])
+            case "GET", "/repos/acme/support/issues/7/comments":
+                return Answer.json(self.comments)
+            case "POST", "/repos/acme/support/issues/7/comments":
+                self.comments.append({"id": 30 + len(self.comments), **request.json()})
+                return Answer.json(self.comments[-1], status=201)
+            case "PATCH", path if path.startswith("/repos/acme/support/issues/comments/"):
+                found = next(one for one in self.comments if str(one["id"]) == path.rpartition("/")[2])
+                found |= request.json()
+                return Answer.json(found)
+        return Answer.json({"message": f"Not Found: {request.method} {parts.path}"}, status=404)
+
+
+def served(api: Any, variable: str, suffix: str, monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]) -> None:
+    """Do something in a thread while a forge answers."""
+
+    async def run() -> None:
+        async with FaultServer(api) as server:
+            monkeypatch.setenv(variable, server.url.rstrip("/") + suffix)
+            await asyncio.to_thread(work)
+
+    asyncio.run(run())
+
+
+def test_on_github_a_pull_request_is_opened_once_and_then_updated(
+    team: Path, store: Store, proveout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prove(store, team, "staging")
+    git(team, "remote", "set-url", "origin", "https://github.com/acme/support.git")
+    monkeypatch.setenv("GITHUB_TOKEN", "secret-token")
+    api = GitHubApi()
+
+    def promote_twice() -> None:
+        for _ in range(2):
+            done = proveout("promote", "new", "--to", "production", "-C", team)
+            assert done.code == 0, done.err
+            assert "https://github.com/acme/support/pull/7" in done.out
+            assert "secret-token" not in done.out + done.err
+
+    served(api, "GITHUB_API_URL", "", monkeypatch, promote_twice)
+    (pull,) = api.pulls
+    assert (pull["head"], pull["base"]) == ("proveout/production/answers-new", "main")
+    assert "exact_match" in pull["body"]
+    assert git(team, "ls-remote", "origin", pull["head"])
+
+
+def test_a_forge_that_refuses_leaves_the_branch_and_says_how_to_go_on(
+    team: Path, store: Store, proveout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prove(store, team, "staging")
+    git(team, "remote", "set-url", "origin", "https://github.com/acme/support.git")
+    monkeypatch.setenv("GITHUB_TOKEN", "secret-token")
+
+    def promote() -> None:
+        done = proveout("promote", "new", "--to", "production", "-C", team)
+        assert done.code == 0
+        assert "could not be asked" in done.out
+        assert "compare/main...proveout/production/answers-new" in done.out
+        assert "secret-token" not in done.out + done.err
+
+    served(
+        lambda _: Answer.json({"message": "Bad credentials"}, status=401), "GITHUB_API_URL", "", monkeypatch, promote
+    )
+
+
+def test_a_report_is_one_comment_updated_in_place(
+    team: Path, proveout: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    git(team, "remote", "set-url", "origin", "https://github.com/acme/support.git")
+    monkeypatch.setenv("GITHUB_TOKEN", "secret-token")
+    (tmp_path / "event.json").write_text('{"pull_request": {"number": 7}}')
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event.json"))
+    page, api = tmp_path / "page.md", GitHubApi()
+    api.comments.append({"id": 1, "body": "looks good"})
+
+    def comment_twice() -> None:
+        for text in ("first", "second"):
+            page.write_text(f"<!-- proveout:answers/new/dev -->\n{text}\n")
+            assert proveout("comment", page, "-C", team).code == 0
+
+    served(api, "GITHUB_API_URL", "", monkeypatch, comment_twice)
+    assert [one["body"].strip().splitlines()[-1] for one in api.comments] == ["looks good", "second"]
+
+
+class GitLabApi:
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+
+    def __call__(self, request: Received) -> Answer:
+        assert request.headers.get("private-token") == "secret-token"
+        parts = urlsplit(request.target)
+        assert parts.path.startswith("/api/v4/projects/acme%2Fsupport/merge_requests")
+        match request.method:
+            case "GET":
+                branch = parse_qs(parts.query)["source_branch"][0]
+                return Answer.json([one for one in self.requests if one["source_branch"] == branch])
+            case "POST":
+                self.requests.append({**request.json(), "iid": 3, "web_url": "https://gitlab.example.com/mr/3"})
+                return Answer.json(self.requests[-1], status=201)
+            case "PUT":
+                assert parts.path.endswith("/3")
+                self.requests[0] |= request.json()
+                return Answer.json(self.requests[0])
+        return Answer.json({"error": "no"}, status=404)
+
+
+def test_on_gitlab_a_merge_request_is_opened_once_and_then_updated(
+    team: Path, store: Store, proveout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prove(store, team, "staging")
+    git(team, "remote", "set-url", "origin", "https://gitlab.example.com/acme/support.git")
+    monkeypatch.setenv("GITLAB_TOKEN", "secret-token")
+    api = GitLabApi()
+
+    def promote_twice() -> None:
+        for _ in range(2):
+            done = proveout("promote", "new", "--to", "production", "-C", team)
+            assert "https://gitlab.example.com/mr/3" in done.out, done.err
+
+    served(api, "CI_API_V4_URL", "/api/v4", monkeypatch, promote_twice)
+    (made,) = api.requests
+    assert made["target_branch"] == "main"
+
+
+def test_a_degraded_champion_is_reverted_in_git_and_alerted(
+    team: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Any] = []
+
+    def alertmanager(request: Received) -> Answer:
+        heard.append(request.json())
+        return Answer(status=500 if len(heard) == 1 else 200)
+
+    async def run() -> None:
+        async with FaultServer(alertmanager) as server:
+            house = House(store, team)
+            house.tick()
+            write_environment(team, "new", targets=[{"alerts": f"{server.url}/hook"}])
+            git(team, "commit", "--quiet", "-am", "release new")
+            git(team, "push", "--quiet", "origin", "main")
+            house.tick()
+            assert house.run(20, 60, {"new": 1.0}).status == "rolled_back"
+            runner = Runner(store, lambda: house.project, house.clock)
+            await runner.run_due()
+            house.clock.now += 60
+            await runner.run_due()
+            house.clock.now += 60
+            assert await runner.run_due() == 0
+
+    asyncio.run(run())
+    assert [one["version"] for one in heard] == ["4", "4"]
+    assert heard[1]["alerts"][0]["labels"]["service"] == "answers"
+    assert "kill switch" in heard[1]["commonAnnotations"]["description"]
+    (branch,) = [line.strip() for line in git(team, "branch", "--list", "proveout/*").splitlines()]
+    assert "revert" in branch
+    assert '"champion": "base"' in git(team, "show", f"{branch}:environments/production.yaml") or (
+        "champion: base" in git(team, "show", f"{branch}:environments/production.yaml")
+    )
+    assert git(team, "ls-remote", "origin", branch)
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("git@github.com:acme/support.git", ("github.com", "acme/support")),
+        ("https://user:pw@GitHub.com/acme/support", ("github.com", "acme/support")),
+        ("ssh://git@gitlab.example.com:2222/a/b/c.git", ("gitlab.example.com", "a/b/c")),
+        ("/srv/git/support.git", None),
+        ("file:///srv/git/support.git", None),
+        ("../support", None),
+    ],
+)
+def test_a_remote_says_where_it_is_hosted(url: str, place: tuple[str, str] | None) -> None:
+    found = place_of(url)
+    assert (None if found is None else (found.host, found.path)) == place
+    assert "pw" not in how_to_propose(url, "b", "main")
