@@ -53,9 +53,10 @@ def passed_scorecard(store: Store, service: Service, change: Change, champion: s
         scorecard = Scorecard.from_json(kept)
         fits = (scorecard.champion.fingerprint, scorecard.challenger.fingerprint) == (champion, challenger)
         if fits and scorecard.decision == "pass":
-            if scorecard.settings.get("gates"):
-                continue  # Only some gates were run.
-            return scorecard
+            missing = {*service.objectives, *change.improves} - {gate.objective for gate in scorecard.gates}
+            if not missing:
+                return scorecard
+            raise Refused(f"the {stage} scorecard of {change.name} lacks {', '.join(sorted(missing))}: {run}")
         if fits:
             raise Refused(f"the newest {stage} scorecard of {change.name} is {scorecard.decision}, not pass: {run}")
         newest = newest or scorecard
