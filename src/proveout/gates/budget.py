@@ -3,7 +3,7 @@ does not work."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from proveout.gates._base import CONFIDENCE_ALPHA, Finding
@@ -75,8 +75,9 @@ def settle(store: Store, share: Share, *, passed: bool) -> None:
     store.ledger.settle(share.entry, p_value=share.entry.p_value, rejected=passed)
 
 
-def ledger_lines(share: Share, claims: Sequence[Finding]) -> tuple[LedgerLine, ...]:
-    """What the scorecard shows of the ledger."""
+def ledger_lines(share: Share, claims: Sequence[Finding], names: Mapping[str, str]) -> tuple[LedgerLine, ...]:
+    """What the scorecard shows of the ledger. `names` are the service's variants by fingerprint; one that has changed
+    or gone since it was tried is shown by its fingerprint."""
     return tuple(
         LedgerLine(
             objective=finding.objective,
@@ -84,7 +85,7 @@ def ledger_lines(share: Share, claims: Sequence[Finding]) -> tuple[LedgerLine, .
             attempt=share.entry.attempt,
             alpha=level,
             p_value=None if finding.test is None else finding.test.p_value,
-            variants=share.tried,
+            variants=tuple(names.get(variant, variant) for variant in share.tried),
         )
         for finding, level in zip(claims, share.levels, strict=True)
     )

@@ -13,7 +13,7 @@ from proveout.project import Service
 if TYPE_CHECKING:
     from proveout.evaluation.judges import JudgeCalibration
 
-MOST_LEAKS = 10
+MOST_LEAKS = 3
 """Leaks told one by one; all are counted."""
 
 
@@ -70,13 +70,16 @@ def judge_notices(calibrations: Mapping[str, JudgeCalibration]) -> list[Notice]:
 
 
 def leak_notices(service: Service) -> list[Notice]:
-    """Examples that stand in two datasets, or in a prompt: the first ten, and how many more."""
+    """Examples that stand in two datasets, or in a prompt."""
     from proveout.project import find_leaks
 
-    leaks = list(find_leaks(service))
-    notices = [Notice(kind="leak", message=str(leak), count=1) for leak in leaks[:MOST_LEAKS]]
-    if len(leaks) > MOST_LEAKS:
-        notices.append(
-            Notice(kind="leak", message=f"And {len(leaks) - MOST_LEAKS:,} more leaks; see `proveout check`.")
-        )
-    return notices
+    leaks = find_leaks(service)
+    count = sum(1 + leak.more for leak in leaks)
+    if not count:
+        return []
+    told = "; ".join(str(leak) for leak in leaks[:MOST_LEAKS])
+    rest = " …" if len(leaks) > MOST_LEAKS else ""
+    message = (
+        f"{count:,} inputs are used twice where they must be used once (`proveout check` lists them): {told}{rest}"
+    )
+    return [Notice(kind="leak", message=message, count=count)]

@@ -17,11 +17,13 @@ from proveout.project import (
     Objective,
     Project,
     Service,
+    Stamp,
     Variant,
     dataset_version,
     find_clusters,
     read_examples,
     sample_clusters,
+    stamp,
 )
 
 SAMPLED = 100
@@ -60,11 +62,13 @@ class RunOptions:
 class Data:
     """One dataset of a run: which clusters of it are used (None: all), and how many examples and clusters that is.
 
-    `sample` are some of its examples, drawn at random, to plan from.
+    `seen` is the state of its file, which must stay the same until the run has read it; `sample` are some of its
+    examples, drawn at random, to plan from.
     """
 
     ref: DatasetRef
     version: str
+    seen: Stamp | None
     examples: int
     clusters: tuple[str, ...]
     chosen: frozenset[str] | None
@@ -73,7 +77,7 @@ class Data:
 
     def read(self, inputs: Sequence[str]) -> Iterator[Example]:
         """The chosen examples, streamed from the file."""
-        for example in _clustered(read_examples(self.ref, tuple(inputs)), self.found):
+        for example in _clustered(read_examples(self.ref, tuple(inputs), self.seen), self.found):
             if self.chosen is None or example.cluster in self.chosen:
                 yield example
 
@@ -82,18 +86,19 @@ class Data:
 
 
 def look_at(ref: DatasetRef, inputs: Sequence[str], limit: int | None, seed: int) -> Data:
-    """Read a dataset once: check every row, hash it, and choose whole clusters where there is a limit.
+    """Look through a dataset: check every row, hash it, and choose whole clusters where there is a limit.
 
     Raises:
         DatasetError: rows are bad; every one is named.
     """
+    seen = stamp(ref)
     found: Mapping[str, str] = (
-        find_clusters(read_examples(ref, tuple(inputs)), ref.find_clusters) if ref.find_clusters else {}
+        find_clusters(read_examples(ref, tuple(inputs), seen), ref.find_clusters) if ref.find_clusters else {}
     )
     sizes: dict[str, int] = {}
     sample: list[Example] = []
     random = Random(seed)
-    for number, example in enumerate(_clustered(read_examples(ref, tuple(inputs)), found)):
+    for number, example in enumerate(_clustered(read_examples(ref, tuple(inputs), seen), found)):
         sizes[example.cluster] = sizes.get(example.cluster, 0) + 1
         place = number if number < SAMPLED else random.randrange(number + 1)
         if place < SAMPLED:
@@ -101,7 +106,7 @@ def look_at(ref: DatasetRef, inputs: Sequence[str], limit: int | None, seed: int
     chosen = sample_clusters(sizes, limit, seed) if limit is not None and limit < sum(sizes.values()) else None
     kept = {name: size for name, size in sizes.items() if chosen is None or name in chosen}
     version = dataset_version(ref, tuple(inputs))
-    return Data(ref, version, sum(kept.values()), tuple(kept), chosen, found, tuple(sample))
+    return Data(ref, version, seen, sum(kept.values()), tuple(kept), chosen, found, tuple(sample))
 
 
 @dataclass(frozen=True, slots=True)

@@ -340,7 +340,8 @@ def _verdicts(
     results = tuple(judge(finding, levels.get(id(finding), CONFIDENCE_ALPHA)) for finding in findings)
     shown = all(result.verdict == "pass" for result in results if result.claim == "improves")
     settle(store, share, passed=shown)
-    return results, ledger_lines(share, claims)
+    names = {variant.fingerprint: variant.name for variant in comparison.service.variants.values()}
+    return results, ledger_lines(share, claims, names)
 
 
 def _unchanged(result: GateResult) -> GateResult:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from proveout.project.datasets import input_text, read_examples
 from proveout.project.example_ids import content_id
 from proveout.project.records import DatasetKind, DatasetRef, Example, Service, Variant
-from proveout.project.row_problems import shown as shown_path
 
 if TYPE_CHECKING:
     from proveout.project.documents import Document
@@ -70,9 +69,11 @@ def find_leaks(service: Service) -> tuple[Leak, ...]:
 
     kinds: tuple[DatasetKind, ...] = ("golden", "silver", "failures")
     lines = "\n".join(f" {shown.text} " for shown in shown_texts if shown.example is None)
-    datasets = [_Dataset(service.datasets[kind], service.inputs, lines) for kind in kinds if kind in service.datasets]
-    sketches = Sketches(shown.text for shown in shown_texts)
     places = _Places(service.folder)
+    datasets = [
+        _Dataset(service.datasets[kind], service.inputs, lines, places) for kind in kinds if kind in service.datasets
+    ]
+    sketches = Sketches(shown.text for shown in shown_texts)
     leaks: list[Leak] = []
     for dataset in datasets:
         found = dataset.like([shown.text for shown in shown_texts], sketches)
@@ -109,10 +110,10 @@ class _Dataset:
     which inputs are looked for as they are read.
     """
 
-    def __init__(self, ref: DatasetRef, inputs: tuple[str, ...], lines: str) -> None:
+    def __init__(self, ref: DatasetRef, inputs: tuple[str, ...], lines: str, places: _Places) -> None:
         from proveout.project.similarity import Sketches, even
 
-        self._ref, self._inputs, self._file = ref, inputs, shown_path(ref.path)
+        self._ref, self._inputs, self._file = ref, inputs, places.shown(ref.path)
         self.kind = ref.kind
         self._lines = array("I")
         self.names = array("q")
@@ -223,24 +224,29 @@ def _parts(line: str, choices: re.Pattern[str] | None) -> Iterator[str]:
 
 
 class _Places:
-    """Where the texts stand that variants show. Files are only read again when there is a leak to report."""
+    """Where texts stand. Files are only read again when there is a leak to report."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._documents: dict[Path, Document] = {}
 
+    def shown(self, path: Path) -> str:
+        """A path as the project's files write it: from the project's folder on."""
+        root = self._folder.parents[1]
+        return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
     def of(self, shown: _Shown) -> str:
         document = self._document(shown.variant)
         if shown.example is None:
             path = self._folder / (shown.template or document.data.get("prompt", ""))
-            return f"{shown_path(path)}:{shown.line}"
+            return f"{self.shown(path)}:{shown.line}"
         declared = document.data.get("examples")
         if not isinstance(declared, str):
             line, _ = document.position(("examples", shown.example))
-            return f"{shown_path(shown.variant.path)}:{line}"
+            return f"{self.shown(shown.variant.path)}:{line}"
         lines = (self._folder / declared).read_text("utf-8-sig").split("\n")
         numbers = [number for number, line in enumerate(lines, start=1) if line.strip()]
-        return f"{shown_path(self._folder / declared)}:{numbers[shown.example]}"
+        return f"{self.shown(self._folder / declared)}:{numbers[shown.example]}"
 
     def _document(self, variant: Variant) -> Document:
         from proveout.project.documents import Document, read_document

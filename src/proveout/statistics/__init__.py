@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         judge_accuracy,
         prediction_powered_mean,
         prediction_powered_test,
+        prediction_weight,
     )
     from proveout.statistics.quantiles import quantile_interval
     from proveout.statistics.ratio_mismatch import mismatch_evidence
@@ -63,7 +64,13 @@ _HOMES = {
         "sd_from_discordance",
         "sd_from_runs",
     ),
-    "prediction_powered": ("JudgeAccuracy", "judge_accuracy", "prediction_powered_mean", "prediction_powered_test"),
+    "prediction_powered": (
+        "JudgeAccuracy",
+        "judge_accuracy",
+        "prediction_powered_mean",
+        "prediction_powered_test",
+        "prediction_weight",
+    ),
     "quantiles": ("quantile_interval",),
     "ratio_mismatch": ("mismatch_evidence",),
     "ratios": ("ratio_interval", "ratio_of_ratios_test", "ratio_test"),
@@ -97,6 +104,7 @@ __all__ = [
     "power_of_test",
     "prediction_powered_mean",
     "prediction_powered_test",
+    "prediction_weight",
     "proportion_interval",
     "quantile_interval",
     "ratio_interval",

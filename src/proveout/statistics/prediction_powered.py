@@ -31,6 +31,7 @@ def prediction_powered_mean(
     unlabelled: ArrayLike,
     *,
     power_tuning: bool = True,
+    weight: float | None = None,
     alpha: float = 0.05,
 ) -> Estimate:
     """The mean of human labels, estimated from labels and predictions.
@@ -41,6 +42,8 @@ def prediction_powered_mean(
         unlabelled: the predictions for clusters without a label, shape (N,).
         power_tuning: weigh the predictions by what they are worth (PPI++), so that bad ones cannot widen the
             interval; False weighs them 1.
+        weight: what to weigh them by instead, for instance `prediction_weight` of differences, so that the means of two
+            variants differ by exactly what their test says.
         alpha: two-sided error.
 
     Returns:
@@ -50,7 +53,7 @@ def prediction_powered_mean(
     Raises:
         ValueError: lengths differ, or a value is NaN or infinite.
     """
-    powered = _powered(labelled, predicted, unlabelled, power_tuning)
+    powered = _powered(labelled, predicted, unlabelled, (None if power_tuning else 1.0) if weight is None else weight)
     if powered is None:
         return _too_few(labelled)
     half = student_critical(alpha / 2, len(powered.rectifier) - 1) * powered.error
@@ -87,7 +90,7 @@ def prediction_powered_test(
         raise ValueError(f"margin is {margin}; it must be 0 or more, in the unit of the scores")
     sign = 1.0 if higher_is_better else -1.0
     arrays = [sign * np.asarray(values, dtype=float) for values in (labelled, predicted, unlabelled)]
-    better = _powered(arrays[0], arrays[1], arrays[2], True)
+    better = _powered(arrays[0], arrays[1], arrays[2])
     if better is None:
         return PairedTest(_too_few(labelled), margin, math.nan, math.nan, math.nan, "too few labelled clusters")
     worse = better.mirrored()
@@ -146,14 +149,21 @@ class _Powered:
         return (student,) if usual is None else (student, RareLosses(self.rectifier, usual, self.reach))
 
 
-def _powered(labelled: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike, tuned: bool) -> _Powered | None:
+def prediction_weight(labelled: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike) -> float:
+    """What predictions are worth beside labels: the weight of PPI++, from 0 to 1."""
+    return _weight(*(np.asarray(values, dtype=float) for values in (labelled, predicted, unlabelled)))
+
+
+def _powered(
+    labelled: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike, weight: float | None = None
+) -> _Powered | None:
     y, f = finite_values(labelled, "labelled"), finite_values(predicted, "predicted")
     extra = finite_values(unlabelled, "unlabelled")
     if y.shape != f.shape:
         raise ValueError(f"{len(y)} labels and {len(f)} predictions for them; give one of each per cluster")
     if len(y) < 2 or len(extra) < 2:
         return None
-    weight = _weight(y, f, extra) if tuned else 1.0
+    weight = _weight(y, f, extra) if weight is None else weight
     reach = max(1.0, float(np.abs(np.concatenate([y, f, extra])).max()))
     return _Powered(y - weight * f, weight * extra, reach)
 
