@@ -27,7 +27,7 @@ class StreamedAnswer:
     """A stream on its way to a client: a `Sink` for upstreams. Without a responder (a shadow), or with `hold`, nothing
     goes out; it is only read."""
 
-    __slots__ = ("_hold", "_ours", "_passed", "_responder", "flow", "kept", "reader", "started")
+    __slots__ = ("_hold", "_ours", "_responder", "flow", "headers", "kept", "reader", "started")
 
     def __init__(
         self,
@@ -45,7 +45,8 @@ class StreamedAnswer:
         self.kept: list[bytes] | None = [] if keep_bytes else None
         self._responder = responder
         self._ours = header_lines
-        self._passed: HeaderPairs = _TYPE
+        self.headers: HeaderPairs = _TYPE
+        """The provider's, as they are passed on."""
         self._hold = hold
         if responder is not None:
             responder.on_drained = self.flow.resume
@@ -55,7 +56,7 @@ class StreamedAnswer:
         return self.reader.facts
 
     def opened(self, headers: HeaderPairs) -> None:
-        self._passed = headers
+        self.headers = headers
 
     def piece(self, at: float, data: bytes) -> None:
         """
@@ -98,7 +99,7 @@ class StreamedAnswer:
             return
         if not self.started:
             self.started = True
-            responder.start(200, lines_of(self._passed) + self._ours)
+            responder.start(200, lines_of(self.headers) + self._ours)
         responder.write(data)
         if responder.full:
             self.flow.pause()

@@ -19,8 +19,6 @@ from proveout.gateway.upstreams import Call, UpstreamFailed
 from proveout.storage.records import Trace
 from proveout.wire import Responder, ServerRequest
 
-EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
-
 
 class Asked(msgspec.Struct):
     """A request that may be served. One that pins a variant is answered by that one or by nobody."""
@@ -202,7 +200,7 @@ class Attempt:
         self._note(stream.facts)
         self._answered_by()
         if stream.kept is not None and not held:
-            self._keep(Kept(b"".join(stream.kept), EVENTS, stream.facts.usage, stream.facts.finish))
+            self._keep(Kept(b"".join(stream.kept), stream.headers, stream.facts.usage, stream.facts.finish))
         self._capture(text.encode())
 
     async def _processed_whole(self, body: bytes) -> bytes:
