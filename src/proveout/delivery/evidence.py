@@ -24,6 +24,13 @@ MISMATCH_ALPHA = 0.001
 """Chance of ever taking a right split of the traffic for a wrong one."""
 
 
+REWARDS_PER_BATCH = 100
+"""Rewards that the bandit's confidence sequence takes together."""
+
+_Sums = tuple[float, float, float]
+"""Rewards, their sum, and the sum of their squares."""
+
+
 class Agreed(msgspec.Struct, frozen=True):
     """Somebody approved the challenger's fingerprint at a time."""
 
@@ -172,7 +179,7 @@ class Gathering:
         self._known_units: set[str] = set()
         self._split: dict[int, tuple[list[int], float]] = {}
         self._by_epoch: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-        self._rewards: dict[tuple[int, bool], list[list[float]]] = {}
+        self._rewards: dict[tuple[int, bool], list[tuple[_Sums, _Sums]]] = {}
         self._propensity: dict[int, float] = {}
         self._newest: dict[int, float] = {}
         self._kill = KillSwitch()
@@ -248,10 +255,7 @@ class Gathering:
         everywhere = list(self._by_epoch.values())
         newest = [time for epoch, time in self._newest.items() if epoch >= rollout.step_epoch]
         paid = self._paid is not None
-        batches = tuple(
-            self._batch(epoch, paid) for epoch in sorted(self._propensity) if (epoch, paid) in self._rewards
-        )
-        last = self._rewards.get((rollout.epoch, paid))
+        newest_rewards = self._rewards.get((rollout.epoch, paid), ())
         return Evidence(
             now=now,
             requests=_sums(everywhere),
@@ -261,8 +265,8 @@ class Gathering:
             mismatch=mismatch_evidence([(counts, (1 - share, share)) for counts, share in self._split.values()]),
             killed=self._kill.reason,
             approvals=approvals,
-            batches=batches,
-            epoch_rewards=0 if last is None else int(last[0][0] + last[1][0]),
+            batches=self._batches(rollout, paid),
+            epoch_rewards=int(sum(sums[0] for both in newest_rewards for sums in both)),
             unread=self._unread,
         )
 
@@ -279,19 +283,26 @@ class Gathering:
         counted[arm] += 1
 
     def _reward(self, epoch: int, paid: bool, arm: int, value: float) -> None:
-        sums = self._rewards.setdefault((epoch, paid), [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])[arm]
-        sums[0] += 1
-        sums[1] += value
-        sums[2] += value * value
+        """Add to the epoch's open batch; a full one is followed by another, so that an epoch may be long."""
+        batches = self._rewards.setdefault((epoch, paid), [])
+        if not batches or batches[-1][0][0] + batches[-1][1][0] >= REWARDS_PER_BATCH:
+            batches.append(((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)))
+        count, total, squares = batches[-1][arm]
+        after = (count + 1, total + value, squares + value * value)
+        batches[-1] = (batches[-1][0], after) if arm else (after, batches[-1][1])
 
-    def _batch(self, epoch: int, paid: bool) -> Batch:
-        champion, challenger = self._rewards[(epoch, paid)]
-        share = self._propensity[epoch]
-        return Batch(
-            (int(champion[0]), int(challenger[0])),
-            (champion[1], challenger[1]),
-            (champion[2], challenger[2]),
-            (1 - share, share),
+    def _batches(self, rollout: Rollout, paid: bool) -> tuple[Batch, ...]:
+        """What the present step's bandit learns from."""
+        return tuple(
+            Batch(
+                (int(champion[0]), int(challenger[0])),
+                (champion[1], challenger[1]),
+                (champion[2], challenger[2]),
+                (1 - share, share),
+            )
+            for epoch, share in sorted(self._propensity.items())
+            if epoch >= rollout.step_epoch
+            for champion, challenger in self._rewards.get((epoch, paid), ())
         )
 
     def _pair(self, name: str, pair: str, arm: int, value: float, unit: str | None, epoch: int) -> None:

@@ -1,0 +1,332 @@
+"""Decisions: what the evidence must be for each; small simulations of the promises (the large ones are benchmarks)."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import msgspec
+import pytest
+from delivery_traffic import CHALLENGER, START, World, new_rollout, rates
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proveout.delivery.decide import decide
+from proveout.delivery.evidence import Agreed, Evidence
+from proveout.delivery.kill_switch import KillSwitch
+from proveout.delivery.signals import Reading, Verdict, Watch, counts, failed_request
+from proveout.delivery.state import (
+    Advance,
+    Approval,
+    Bandit,
+    Canary,
+    Hold,
+    Pause,
+    Refused,
+    Reweigh,
+    RollBack,
+    Rollout,
+    Shadow,
+    Stop,
+    changed,
+    ended,
+    paused,
+    promoted,
+    resumed,
+    steps_of,
+)
+from proveout.storage.records import Trace
+
+
+def reading(verdict: Verdict = "not_worse", signal: str = "errors") -> Reading:
+    return Reading(
+        signal=signal, champion=0.1, challenger=0.1, low=-0.1, high=0.1, verdict=verdict, n_champion=1_000,
+        n_challenger=1_000, blocks=1_000, e_worse=1.0, e_not_worse=1.0, margin=0.02, higher_is_better=False, needs=10,
+    )  # fmt: skip
+
+
+def evidence(**fields: Any) -> Evidence:
+    """Enough of everything."""
+    usual: dict[str, Any] = {
+        "now": START + 10_000,
+        "requests": (9_000, 1_000),
+        "step_requests": (9_000, 1_000),
+        "newest": START + 9_999,
+        "signals": (reading(),),
+    }
+    return Evidence(**{**usual, **fields})
+
+
+CANARY = Canary(weight=0.1, requests=500)
+
+
+def test_enough_good_evidence_advances() -> None:
+    assert isinstance(decide(new_rollout(CANARY), evidence()), Advance)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"step_requests": (9_000, 499)}, "499 of 500"),
+        ({"newest": None}, "no request"),
+        ({"newest": START}, "no data"),
+        ({"signals": ()}, "no data"),
+        ({"signals": (reading(), reading("no_data", "feedback:ok"))}, "feedback:ok"),
+        ({"signals": (reading(), reading("undecided", "cost"))}, "cost is undecided (about 10 more)"),
+    ],
+)
+def test_missing_old_scarce_or_undecided_evidence_does_not_advance(fields: dict[str, Any], said: str) -> None:
+    action = decide(new_rollout(CANARY), evidence(**fields))
+    assert isinstance(action, Hold)
+    assert said in action.reason
+
+
+def test_a_step_in_the_middle_needs_no_proof_but_the_last_one_does() -> None:
+    undecided = evidence(signals=(reading("undecided"),))
+    assert isinstance(decide(new_rollout(CANARY, Canary(weight=0.5, requests=1)), undecided), Advance)
+    assert isinstance(decide(new_rollout(CANARY), undecided), Hold)
+
+
+def test_time_is_waited_for_too() -> None:
+    slow = new_rollout(Canary(weight=0.1, requests=500, duration=20_000.0))
+    assert "10,000 s are left" in decide(slow, evidence()).reason
+    assert isinstance(decide(slow, evidence(now=START + 20_000, newest=START + 19_999)), Advance)
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_whatever_threatens_users_rolls_back_even_while_paused(held: bool) -> None:
+    state = new_rollout(CANARY, Shadow(requests=1))
+    state = paused(state, START, "lunch") if held else state
+    worse = decide(state, evidence(signals=(reading(), reading("worse", "feedback:ok"))))
+    assert isinstance(worse, RollBack)
+    assert worse.signals == ("feedback:ok",)
+    assert isinstance(decide(state, evidence(killed="8 failures in a row")), RollBack)
+
+
+def test_a_wrong_split_stops_the_comparison_for_a_person() -> None:
+    action = decide(new_rollout(CANARY), evidence(mismatch=1e4))
+    assert isinstance(action, Stop)
+    assert changed(new_rollout(CANARY), action, START, 2).status == "paused"
+
+
+def test_approval_counts_people_and_in_the_middle_only_new_ones() -> None:
+    first = new_rollout(Approval(people=2, before=True), CANARY)
+    ada, bob = Agreed("ada", START - 5), Agreed("bob", START + 5)
+    assert isinstance(decide(first, evidence(approvals=(ada, ada))), Hold)
+    assert isinstance(decide(first, evidence(approvals=(ada, bob))), Advance)
+    middle = new_rollout(Approval(people=1), CANARY)
+    assert isinstance(decide(middle, evidence(approvals=(ada,))), Hold)
+    assert isinstance(decide(middle, evidence(approvals=(bob,))), Advance)
+
+
+def test_a_pause_ends_by_time_or_by_hand() -> None:
+    timed = new_rollout(Pause(duration=60.0), CANARY)
+    assert isinstance(decide(timed, evidence(now=START + 59)), Hold)
+    assert isinstance(decide(timed, evidence(now=START + 60)), Advance)
+    endless = new_rollout(Pause(), CANARY)
+    assert isinstance(decide(endless, evidence(now=START + 1e9)), Hold)
+    assert resumed(endless, START + 9, 2).current == CANARY
+
+
+def test_a_declared_rollout_becomes_steps_after_the_environments_approval() -> None:
+    declared = {"steps": ({"kind": "shadow", "requests": 5}, {"kind": "bandit", "floor": 0.1, "requests": 9})}
+    assert steps_of(declared, 2) == (Approval(people=2, before=True), Shadow(requests=5), Bandit(floor=0.1, requests=9))
+    assert steps_of(declared, 0)[0] == Shadow(requests=5)
+
+
+def test_a_rollout_that_is_over_stays_as_it_is() -> None:
+    over = ended(new_rollout(CANARY), "aborted", START, 2, "enough")
+    assert changed(over, Advance("x"), START, 3) is over
+    for act in (lambda: promoted(over, START, 3, ""), lambda: paused(over, START, ""), lambda: resumed(over, START, 3)):
+        with pytest.raises(Refused, match="is over"):
+            act()
+
+
+@given(st.lists(st.booleans(), max_size=60))
+def test_the_kill_switch_trips_on_eight_in_a_row_or_more_than_half_of_twenty(failures: list[bool]) -> None:
+    switch, expected = KillSwitch(), False
+    for place, failed in enumerate(failures):
+        switch.add(failed)
+        last = failures[max(0, place - 19) : place + 1]
+        row = failures[max(0, place - 7) : place + 1]
+        expected = expected or sum(last) > 10 or (len(row) == 8 and all(row))
+        assert (switch.reason is not None) == expected
+
+
+def trace(**fields: Any) -> Trace:
+    usual = {"chosen": "a", "variant": "a", "status": 200, "e2e": 1.0, "output_tokens": 3}
+    return Trace(id="t", service="s", environment="e", **{**usual, **fields})
+
+
+def test_the_clients_own_mistakes_are_not_held_against_a_variant() -> None:
+    assert not counts(trace(status=400))
+    assert not counts(trace(status=499, error="disconnected"))
+    assert counts(trace(status=429, error="rate_limit"))
+    assert failed_request(trace(variant="b"))
+
+
+def test_signals_of_a_request_are_bounded_whatever_it_was(sample_watch: Watch) -> None:
+    for one in (
+        trace(),
+        trace(error="timeout", status=504),
+        trace(valid=False, refused=True, finish="length", cost_usd=0.1),
+        trace(e2e=50.0, cached=True),
+    ):
+        for name, value in sample_watch.values(one):
+            assert 0 <= value <= 1 or sample_watch.signals[name].kind == "rank"
+
+
+@pytest.fixture
+def sample_watch() -> Watch:
+    from delivery_traffic import WATCH
+
+    return Watch(WATCH.signals, {}, 0.02)
+
+
+def test_a_bandit_moves_traffic_to_the_better_variant_and_keeps_its_floor() -> None:
+    world = World(new_rollout(Bandit(floor=0.1, requests=20_000)), rates(0.4, 0.1), seed=1, every=50)
+    world.run(3_000)
+    assert world.rollout.share > 0.7
+    assert world.rollout.share <= 0.9
+
+
+def test_a_bandit_that_identifies_splits_evenly_and_ends_early_with_a_winner() -> None:
+    world = World(new_rollout(Bandit(floor=0.1, requests=20_000, mode="identify")), rates(0.5, 0.1), seed=1, every=50)
+    rollout = world.run(4_000)
+    assert rollout.status == "promoted"
+    assert world.number < 4_000
+
+
+def test_a_bandit_shown_the_challenger_is_worse_takes_it_back() -> None:
+    world = World(new_rollout(Bandit(floor=0.1, requests=20_000)), rates(0.1, 0.4), seed=2, every=50)
+    assert world.run(6_000).status == "rolled_back"
+
+
+def test_evidence_in_shadow_comes_from_pairs() -> None:
+    world = World(new_rollout(Shadow(requests=300)), lambda n, challenger, r: {"valid": True}, every=50)
+    rollout = world.run(2_000)
+    assert rollout.status == "promoted"
+    assert world.exposed == 0
+    assert world.evidence is not None
+    assert world.evidence.requests[0] == world.evidence.requests[1]
+
+
+def test_a_split_that_is_not_as_intended_is_noticed() -> None:
+    world = World(new_rollout(Canary(weight=0.5, requests=10**6)), rates(0.1, 0.1), share_served=0.3, every=100)
+    assert world.run(1_500).status == "paused"
+    assert "not split as intended" in world.rollout.reason
+
+
+def test_drift_and_a_ramp_at_once_are_not_taken_for_the_challenger() -> None:
+    """Pooled over the steps, the challenger looks worse: it served more when everything was worse."""
+    steps = [Canary(weight=weight, requests=requests) for weight, requests in ((0.02, 30), (0.2, 400), (0.5, 10**6))]
+
+    def drifting(number: int, challenger: bool, random_: random.Random) -> dict[str, Any]:
+        return {"ok": random_.random() > (0.05 if number < 1_500 else 0.1 if number < 3_000 else 0.2)}
+
+    outcomes = [World(new_rollout(*steps), drifting, seed=seed, every=100).run(4_500).status for seed in range(6)]
+    assert outcomes.count("rolled_back") == 0
+
+
+def test_late_feedback_is_compared_within_its_own_epoch() -> None:
+    steps = (Canary(weight=0.2, requests=100), Canary(weight=0.5, requests=10**6))
+    worse = World(new_rollout(*steps), rates(0.1, 0.35), seed=3, every=50, delay=400)
+    assert worse.run(4_000).status == "rolled_back"
+    equal = World(new_rollout(*steps), rates(0.1, 0.1), seed=3, every=100, delay=400)
+    assert equal.run(3_000).status != "rolled_back"
+
+
+def test_feedback_for_one_variant_only_is_missing_data() -> None:
+    def answer(number: int, challenger: bool, random_: random.Random) -> dict[str, Any]:
+        return {} if challenger else {"ok": True}
+
+    world = World(new_rollout(Canary(weight=0.2, requests=50)), answer, every=50)
+    assert world.run(2_000).status == "running"
+    assert world.evidence is not None
+    verdicts = {found.signal: found.verdict for found in world.evidence.signals}
+    assert verdicts["feedback:ok"] == "no_data"
+
+
+def test_a_five_point_drop_is_caught_soon_and_an_equal_challenger_stays() -> None:
+    exposed = []
+    for seed in range(7):
+        world = World(new_rollout(Canary(weight=0.1, requests=10**6)), rates(0.1, 0.15), seed=seed, every=50)
+        if world.run(12_000).status == "rolled_back":
+            exposed.append(world.exposed)
+    assert len(exposed) >= 6
+    assert sorted(exposed)[len(exposed) // 2] <= 800
+    equal = [
+        World(new_rollout(Canary(weight=0.1, requests=10**6)), rates(0.1, 0.1), seed=s, every=200) for s in range(5)
+    ]
+    assert sum(world.run(3_000).status == "rolled_back" for world in equal) == 0
+
+
+Event = tuple[str, int]
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["serve", "fail", "approve", "reject", "pause", "resume", "promote", "abort", "wait", "silence", "decide"]
+        ),
+        st.integers(0, 3),
+    ),
+    max_size=40,
+)
+
+
+@given(EVENTS, st.integers(1, 3), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_no_sequence_of_events_serves_the_unapproved_or_advances_on_missing_data(
+    events: list[Event], people: int, middle: bool
+) -> None:
+    steps: tuple[Any, ...] = (Approval(people=people, before=True), Shadow(requests=5), Canary(weight=0.2, requests=5))
+    steps = (*steps, Approval(), Canary(weight=0.5, requests=5)) if middle else steps
+    world = World(new_rollout(*steps), rates(0.0, 0.0))
+    agreed: dict[str, Agreed] = {}
+    for name, number in events:
+        before = world.rollout
+        if name in ("serve", "fail"):
+            failing = name == "fail"
+            world.answer = lambda n, challenger, r, failing=failing: {"status": 500 if failing and challenger else 200}
+            for _ in range(10 * number):
+                world.request()
+        elif name == "approve":
+            agreed[f"p{number}"] = Agreed(f"p{number}", world.now)
+        elif name == "reject":
+            agreed.clear()
+            if world.rollout.active:
+                world.rollout = ended(world.rollout, "aborted", world.now, world.rollout.epoch + 1, "rejected")
+        elif name in ("wait", "silence"):
+            world.number += 1_000 * number
+        elif name == "decide":
+            world.approvals = tuple(agreed.values())
+            action = world.decide()
+            if isinstance(action, Advance) and not isinstance(before.current, Approval | Pause):
+                found = world.evidence
+                assert found is not None
+                assert found.newest is not None
+                assert found.now - found.newest <= 900
+                assert min(found.step_requests) > 0
+                assert not any(one.verdict in ("no_data", "worse") for one in found.signals)
+            if isinstance(action, Reweigh | Advance) and before.status == "paused":
+                raise AssertionError("a paused rollout moved")
+        else:
+            try:
+                epoch = world.rollout.epoch + 1
+                act = {
+                    "pause": lambda r: paused(r, world.now, ""),
+                    "resume": lambda r, e=epoch: resumed(r, world.now, e),
+                    "promote": lambda r, e=epoch: promoted(r, world.now, e, ""),
+                    "abort": lambda r, e=epoch: ended(r, "aborted", world.now, e, ""),
+                }[name]
+                world.rollout = act(world.rollout)
+            except Refused:
+                assert not before.active or not before.cleared
+        after = world.rollout
+        serves = {*after.weights, *after.shadow}
+        if CHALLENGER.fingerprint in serves and CHALLENGER.fingerprint not in {*before.weights, *before.shadow}:
+            assert before.cleared or len(world.approvals) >= people
+        assert math.isclose(sum(after.weights.values()), 1)
+        if not before.active:
+            assert after is before
+        assert msgspec.json.decode(msgspec.json.encode(after), type=Rollout) == after
