@@ -94,3 +94,25 @@ def test_a_store_whose_variable_is_not_set_is_named(proveout, declared, monkeypa
     ended = proveout(project, "run", "c")
     assert ended.code == 2
     assert "ACCEPTANCE_STORE is not set" in ended.err
+
+
+@pytest.mark.parametrize("when", ["while loading", "while scoring"])
+def test_a_teams_function_that_exits_does_not_make_a_run_pass(proveout, declared, when):
+    rows = examples(30)
+    leaves = "import sys\nsys.exit(0)\n" if when == "while loading" else ""
+    code = leaves + "def score(answer):\n    raise SystemExit(0)\n"
+    service = SERVICE.replace("[exact_match]", "[{python: {path: mine.py, function: score}}]")
+    said = {"a": answers(rows), "b": answers(rows)}
+    ended = proveout(declared(rows, said, service=service, files={"services/s/mine.py": code}), "run", "c")
+    assert ended.code == (2 if when == "while loading" else 4)
+
+
+@pytest.mark.parametrize("step", ["preprocess", "postprocess"])
+def test_a_step_that_exits_is_a_failed_step(proveout, declared, step):
+    rows = examples(30)
+    leaving = (
+        f"variant: b\nmodel: {{provider: replay, path: recorded/a.jsonl}}\n{step}: [{{python: 'mine.py:leave'}}]\n"
+    )
+    code = {"services/s/mine.py": "def leave(value):\n    raise SystemExit(0)\n"}
+    ended = proveout(declared(rows, {"a": answers(rows), "b": leaving}, files=code), "run", "c")
+    assert (ended.code, ended.card["decision"]) in ((4, "error"), (1, "fail"))

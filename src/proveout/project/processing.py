@@ -191,7 +191,7 @@ def _python(value: Any, reference: str, output: OutputContract) -> Any:
     try:
         result = team_function(reference)(value)
         json.dumps(result, allow_nan=False)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StepFailed(f"{reference.rpartition(':')[2]} failed ({type(error).__name__})") from None
     return result
 
@@ -223,7 +223,7 @@ _NO_CONTRACT = OutputContract()
 def _whole_input(reference: str, input: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         result = team_function(reference)(dict(input))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StepFailed(f"python: {reference} failed ({type(error).__name__}: {error})") from error
     if not isinstance(result, Mapping):
         raise StepFailed(f"python: {reference} returned no mapping of input fields")

@@ -57,7 +57,7 @@ class Python(Scorer):
             return failed
         try:
             result = self._call(**{name: ARGUMENTS[name](attempt) for name in self._wants})
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ScorerFailed(f"{self._place(error)}: {type(error).__name__}: {error}") from error
         return self._score(result)
 
@@ -70,7 +70,7 @@ class Python(Scorer):
             raise ScorerFailed(f"{self.path.name}: {self.function} returned {shown(result)}, which is no number")
         return Score(value=number, reason=str(reason))
 
-    def _place(self, error: Exception) -> str:
+    def _place(self, error: BaseException) -> str:
         """The team's own line where it failed."""
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == self.path]
         return f"{self.path.name}:{frames[-1].lineno}" if frames else self.path.name
@@ -90,7 +90,7 @@ def _load(path: Path, name: str) -> Callable[..., Any]:
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[module_name]
             line = next(
                 (
