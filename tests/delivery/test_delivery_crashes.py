@@ -53,7 +53,7 @@ def consistent(house: House) -> None:
     assert told[-1].body["state"] == rollout.shown
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_controller_killed_at_random_fifty_times_ends_where_it_would_have(tmp_path: Path, seed: int) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
     folder = write_project(tmp_path / "project", steps=STEPS, approvals=1, margin=0.3)
@@ -63,7 +63,7 @@ def test_a_controller_killed_at_random_fifty_times_ends_where_it_would_have(tmp_
         challenger = house.start().challenger
         house.desk.approve("production", "answers", challenger, "ada", change="new")
         kills = 0
-        for _ in range(120):
+        for _ in range(150):
             if house.rollout.shadow or len(house.release.weights) == 2:
                 house.serve(40)
             now = house.clock.now
@@ -71,12 +71,12 @@ def test_a_controller_killed_at_random_fifty_times_ends_where_it_would_have(tmp_
             def tick(own: Store, now: float = now) -> None:
                 House(own, folder, clock=Clock(now + 1)).controller.tick()
 
-            kills += killed_at(random_.randrange(1, 40), url, tick)
+            kills += killed_at(random_.randrange(1, 14), url, tick)
             house.clock.now += 60
             consistent(house)
-            if not house.rollout.active and kills >= 50:
+            if kills == 50:
                 break
-        assert kills >= 50
+        assert kills == 50
         house.controller.tick()
         for _ in range(20):
             house.serve(40)
@@ -100,7 +100,11 @@ def test_a_rollback_killed_at_each_of_its_statements_happens_once_with_all_that_
             house.start()
             house.serve(100, {"new": 1.0})
             now = house.clock.now
-            finished = not killed_at(statement, url, lambda own: House(own, folder, clock=Clock(now)).controller.tick())
+
+            def tick(own: Store, now: float = now) -> None:
+                House(own, folder, clock=Clock(now)).controller.tick()
+
+            finished = not killed_at(statement, url, tick)
             consistent(house)
             house.clock.now += 60
             house.controller.tick()
