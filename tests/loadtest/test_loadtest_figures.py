@@ -33,7 +33,9 @@ def test_figures_are_in_milliseconds_and_by_the_fields_words():
     assert run.stall_ms["p50"] == pytest.approx(20)
 
 
-@pytest.mark.parametrize(("count", "known"), [(5, []), (6, ["p50"]), (29, ["p50", "p90"]), (299, ["p50", "p90", "p95", "p99"])])
+@pytest.mark.parametrize(
+    ("count", "known"), [(5, []), (6, ["p50"]), (29, ["p50", "p90"]), (299, ["p50", "p90", "p95", "p99"])]
+)
 def test_a_quantile_that_the_number_of_requests_cannot_support_is_null(count, known):
     run = run_of(records_of(np.linspace(0.1, 0.2, count)))
     assert [name for name, value in run.ttft_ms.items() if value is not None] == known
@@ -43,9 +45,11 @@ def test_a_quantile_that_the_number_of_requests_cannot_support_is_null(count, kn
 def test_failures_count_as_never():
     error = ["timeout" if index % 4 == 0 else "" for index in range(400)]
     run = run_of(records_of([0.1] * 400, error=error))
-    assert run.errors == 100 and run.error_rate[0] == 0.25
+    assert run.errors == 100
+    assert run.error_rate[0] == 0.25
     assert run.ttft_ms["p50"] == pytest.approx(100)
-    assert run.ttft_ms["p90"] is None and "ttft_p90" in run.beyond
+    assert run.ttft_ms["p90"] is None
+    assert "ttft_p90" in run.beyond
     assert run.attainment[0] == 0.75
     assert {line.state for line in run.slo} == {"broken"}
 
@@ -91,14 +95,16 @@ def test_a_wait_under_a_cap_counts_and_the_clients_own_lag_does_not():
 )
 def test_a_run_in_which_the_client_was_the_bottleneck_is_invalid(client, said):
     run = run_of(records_of([0.1] * 40), client)
-    assert not run.valid and said in run.invalid[0]
+    assert not run.valid
+    assert said in run.invalid[0]
 
 
 def test_late_requests_make_a_run_invalid():
     records = records_of([0.1] * 40)
     late = Records(**{**records.__dict__, "asked": records.asked + 0.03})
     run = run_of(late)
-    assert not run.valid and "requests left up to 30.0 ms late" in run.invalid[0]
+    assert not run.valid
+    assert "requests left up to 30.0 ms late" in run.invalid[0]
 
 
 def test_what_lag_is_allowed_grows_with_the_latency_that_is_measured():

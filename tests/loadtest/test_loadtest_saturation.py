@@ -22,7 +22,8 @@ def exact(limit: float):
 @pytest.mark.parametrize("limit", [3.0, 41.0, 700.0])
 def test_the_search_closes_in_on_a_sharp_limit_within_ten_probes(limit):
     found = asyncio.run(search(exact(limit), limit / 30))
-    assert found.bracketed and len(found.probes) <= 10
+    assert found.bracketed
+    assert len(found.probes) <= 10
     assert found.rate == pytest.approx(limit, rel=0.05)
     assert found.low <= limit <= found.high
 
@@ -34,7 +35,8 @@ def test_a_start_above_the_limit_goes_down_first():
 
 def test_an_endpoint_that_never_keeps_its_slo_has_no_capacity():
     found = asyncio.run(search(exact(0.0001), 100, most=5))
-    assert found.rate == 0 and not found.bracketed
+    assert found.rate == 0
+    assert not found.bracketed
 
 
 def test_a_rate_that_broke_outweighs_a_higher_one_kept_by_luck():
@@ -72,13 +74,15 @@ def test_the_scalability_law_is_found_again_with_its_peak():
     noise = np.exp(np.random.default_rng(1).normal(0, 0.01, len(n)))
     law = fit_scaling(n, throughput(n, 0.02, 0.001) * noise)
     assert law.serial == pytest.approx(0.02, abs=0.01)
-    assert law.peak is not None and law.peak.low < math.sqrt(0.98 / 0.001) < law.peak.high
+    assert law.peak is not None
+    assert law.peak.low < math.sqrt(0.98 / 0.001) < law.peak.high
 
 
 def test_no_peak_is_told_where_the_sweep_does_not_reach_it():
     n = np.array([1, 2, 4, 8, 16])
     law = fit_scaling(n, throughput(n, 0.01, 0.0))
-    assert law is not None and law.peak is None
+    assert law is not None
+    assert law.peak is None
     assert fit_scaling(n[:4], throughput(n[:4], 0.01, 0.0)) is None
 
 

@@ -44,9 +44,9 @@ def test_the_last_rate_goes_on_for_as_long_as_requests_are_asked_for():
 
 
 @given(
-    stages=st.lists(
-        st.tuples(st.floats(0.1, 20), st.floats(0, 50), st.floats(0, 50)), min_size=1, max_size=4
-    ).filter(lambda stages: stages[-1][2] > 0.5),
+    stages=st.lists(st.tuples(st.floats(0.1, 20), st.floats(0, 50), st.floats(0, 50)), min_size=1, max_size=4).filter(
+        lambda stages: stages[-1][2] > 0.5
+    ),
     burstiness=st.sampled_from([0.0, 0.3, 1.0, 5.0]),
     count=st.integers(1, 300),
     seed=st.integers(0, 5),
@@ -56,7 +56,8 @@ def test_any_schedule_is_ascending_seeded_and_as_long_as_asked(stages, burstines
     schedule = Open(tuple(Stage(*stage) for stage in stages), burstiness)
     times = schedule.times(requests=count, seed=seed)
     assert len(times) == count
-    assert (np.diff(times) >= 0).all() and times[0] >= 0
+    assert (np.diff(times) >= 0).all()
+    assert times[0] >= 0
     assert times == pytest.approx(schedule.times(requests=count, seed=seed))
     assert (schedule.times(requests=count, duration=3.0, seed=seed) < 3.0).all()
 
@@ -75,7 +76,7 @@ def test_rates_are_read_as_people_write_them(text, kind):
 
 @pytest.mark.parametrize("text", ["fast", "5..", "10@", "-1", "0", "@3s"])
 def test_other_rates_are_refused_with_what_to_write(text):
-    with pytest.raises(ValueError, match="write 25|rate above 0|0 or more"):
+    with pytest.raises(ValueError, match=r"write 25|rate above 0|0 or more"):
         parsed_rate(text, duration=60)
 
 

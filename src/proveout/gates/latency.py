@@ -18,6 +18,7 @@ from proveout.statistics import Estimate, PairedTest
 
 if TYPE_CHECKING:
     from proveout.loadtest.compare import Compared
+    from proveout.loadtest.pacing import Pace
     from proveout.loadtest.records import Records
 
 DEFAULT_METRICS = ("ttft_p95", "e2e_p95")
@@ -26,7 +27,9 @@ REQUESTS = 120
 """Requests of each variant, where the metrics do not ask for more."""
 MOST_EXAMPLES = 2000
 LONGEST_S = 120.0
-"""A rate so low that the phase would take longer is replaced by one that leaves the slower variant half idle."""
+"""Seconds that the phase should not take much longer than."""
+LOCAL_AT_ONCE, HOSTED_AT_ONCE = 1.0, 4.0
+"""Requests at once that an endpoint surely bears: one on this machine, and one that somebody hosts."""
 MONTH_S = 2.628e6
 TIMEOUT_S = 60.0
 MOST_FAILED = 0.05
@@ -156,7 +159,7 @@ async def _under_load(occasion: Occasion, each: int) -> Collected:
     from proveout.loadtest.plan import WARMUP
     from proveout.loadtest.recorder import CannotLoad
     from proveout.loadtest.schedules import poisson
-    from proveout.loadtest.targets import serving, share_a_machine
+    from proveout.loadtest.targets import is_local, serving, share_a_machine
     from proveout.loadtest.workers import run_plan
     from proveout.loadtest.workloads import service_requests
 
@@ -167,7 +170,8 @@ async def _under_load(occasion: Occasion, each: int) -> Collected:
         ).workload
         async with serving(occasion.variants) as targets:
             pace, calls = await measured_pace(targets, workload, timeout_s=TIMEOUT_S)
-            rate, declared = _rate(occasion.service, pace.rate, each)
+            local = any(is_local(target) for target in targets)
+            rate, declared = _rate(occasion.service, pace, each, local=local)
             shared = share_a_machine(occasion.variants)
             taking = turns(
                 each,
@@ -193,11 +197,16 @@ async def _under_load(occasion: Occasion, each: int) -> Collected:
     return Collected(evidence, calls, int((~recorded.records.ok).sum()), _cost(occasion, calls))
 
 
-def _rate(service: Service, pace: float, each: int) -> tuple[float, str]:
-    monthly = float(service.traffic.get("requests_per_month") or 0.0)
-    if monthly / MONTH_S > max(pace, 2 * each / LONGEST_S):
-        return monthly / MONTH_S, "the service's mean traffic"
-    return pace, "which leaves the slower variant half idle"
+def _rate(service: Service, pace: Pace, each: int, *, local: bool) -> tuple[float, str]:
+    """The service's mean traffic where that is known and quick enough to measure at; else a rate that half fills the
+    slower variant, or as much more as the phase must be over in time and the endpoint surely bears."""
+    usual = float(service.traffic.get("requests_per_month") or 0.0) / MONTH_S
+    in_time = 2 * each / LONGEST_S
+    if usual > max(pace.rate, in_time):
+        return usual, "the service's mean traffic"
+    bearable = (LOCAL_AT_ONCE if local else HOSTED_AT_ONCE) / pace.answer_s
+    rate = max(pace.rate, min(in_time, bearable))
+    return rate, f"about {rate * pace.answer_s:.2g} at once"
 
 
 def _cost(occasion: Occasion, calls: int) -> float | None:

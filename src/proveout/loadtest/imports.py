@@ -139,7 +139,9 @@ def _inference_perf(data: Mapping[str, Any]) -> Sequence[Run]:
     throughput = successes.get("throughput") or {}
     load = data.get("load_summary") or {}
     schedule: dict[str, Any] = {"kind": "unknown"}
-    if load.get("requested_rate"):
+    if load.get("concurrency"):
+        schedule = {"kind": "closed", "concurrency": int(load["concurrency"])}
+    elif load.get("requested_rate"):
         schedule = {"kind": "open", "rate": float(load["requested_rate"])}
     errors = int(failures.get("count") or 0)
     return [
@@ -242,6 +244,7 @@ _TOOLS = (
         lambda data: "successes" in data and "latency" in (data.get("successes") or {}),
         _inference_perf,
     ),
+    ("vLLM", lambda data: "completed" in data and ("mean_ttft_ms" in data or "median_ttft_ms" in data), _vllm),
     (
         "aiperf",
         lambda data: any(
@@ -250,5 +253,4 @@ _TOOLS = (
         ),
         _aiperf,
     ),
-    ("vLLM", lambda data: "completed" in data and ("mean_ttft_ms" in data or "median_ttft_ms" in data), _vllm),
 )

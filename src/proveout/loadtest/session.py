@@ -13,6 +13,7 @@ import numpy as np
 
 from proveout import __version__
 from proveout.loadtest import report as reporting
+from proveout.loadtest.client_watch import MOST_CPU
 from proveout.loadtest.compare import compared, comparison_plan, turns
 from proveout.loadtest.figures import Run, figures, quantiles_ms
 from proveout.loadtest.pacing import Pace, measured_pace
@@ -36,6 +37,8 @@ COMPARED_REQUESTS = 300
 PROBE_REQUESTS = 400
 FINE_FACTOR = 3
 """A probe near the limit sends so many times more requests than one of the first search."""
+SHORTEST_PROBE_S, LIMITS_LONG = 3.0, 3.0
+"""A probe lasts at least so many seconds, and so many times the longest limit of the SLOs."""
 SETTLING = 1 / 3
 """Share of a capacity probe's requests that let it reach a steady state, and don't count."""
 
@@ -194,10 +197,13 @@ class LoadTest:
             while len(probes) < 10 and not self.stopping():
                 fine = any(probe.kept for probe in probes) and any(not probe.kept for probe in probes)
                 count = (settings.requests or PROBE_REQUESTS) * (FINE_FACTOR if fine else 1)
+                count = max(count, math.ceil(rate * self._probe_seconds()))
                 probe = await self._probe(targets[0], workload, rate, count)
                 if probe is None:
                     break
                 probes.append(probe)
+                if self._client_bound():
+                    break
                 following = next_rate(probes)
                 if following is None:
                     break
@@ -274,6 +280,14 @@ class LoadTest:
         states = {test.state for test in tests}
         state = "broken" if "broken" in states else "unresolved" if "unresolved" in states else "kept"
         return Probe(rate, state, max(_share(records, test.metric, test.limit) for test in tests), len(records))
+
+    def _probe_seconds(self) -> float:
+        """Too short a burst would be over before it could break any limit."""
+        return max(SHORTEST_PROBE_S, LIMITS_LONG * max(self.slo.values()))
+
+    def _client_bound(self) -> bool:
+        """Whether the client is at its own end, so that a higher rate would say nothing about the endpoint."""
+        return (self._runs[-1].client["cpu_fraction"] or 0.0) > MOST_CPU
 
     async def _pace(self, targets: Sequence[ModelSpec], workload: Workload) -> Pace:
         found, calls = await measured_pace(targets, workload, timeout_s=self.settings.timeout_s)
