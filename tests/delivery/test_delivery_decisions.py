@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from delivery_traffic import CHALLENGER, START, World, new_rollout, rates
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +36,7 @@ from proveout.delivery.state import (
     steps_of,
 )
 from proveout.storage.records import Trace
+from proveout.testing.rollout_traffic import CHALLENGER, START, WATCH, World, new_rollout, rates
 
 
 def reading(verdict: Verdict = "not_worse", signal: str = "errors") -> Reading:
@@ -179,8 +179,6 @@ def test_signals_of_a_request_are_bounded_whatever_it_was(sample_watch: Watch) -
 
 @pytest.fixture
 def sample_watch() -> Watch:
-    from delivery_traffic import WATCH
-
     return Watch(WATCH.signals, {}, 0.02)
 
 

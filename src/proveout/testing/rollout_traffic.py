@@ -1,4 +1,6 @@
-"""Simulated traffic through the real evidence and the real decisions, in simulated time."""
+"""Simulated traffic through the real evidence and the real decisions, in simulated time: for tests and benchmarks of
+rollouts.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from proveout.delivery.decide import decide
 from proveout.delivery.evidence import Agreed, Evidence, Gathering
 from proveout.delivery.signals import Signal, Watch
-from proveout.delivery.state import Advance, Arm, Canary, Hold, Reweigh, RollBack, Rollout, Shadow, Step, begun, changed
+from proveout.delivery.state import Action, Arm, Hold, Rollout, Step, begun, changed
 from proveout.storage.records import Feedback, Trace
 
 CHAMPION, CHALLENGER = Arm("base", "c0ffee"), Arm("haiku", "f00d")
@@ -129,7 +129,7 @@ class World:
             feedback = Feedback(id=f"f{id}", trace=id, name="ok", value=ok, score=float(ok))
             self._late.append((self.number + self.delay, feedback))
 
-    def decide(self) -> Any:
+    def decide(self) -> Action:
         self.evidence = self.gathering.evidence(self.rollout, self.now, self.approvals, intervals=False)
         action = decide(self.rollout, self.evidence)
         if not isinstance(action, Hold):
@@ -145,20 +145,3 @@ class World:
                 if self.rollout.status != "running":
                     break
         return self.rollout
-
-
-__all__ = [
-    "CHALLENGER",
-    "CHAMPION",
-    "START",
-    "WATCH",
-    "Advance",
-    "Canary",
-    "Reweigh",
-    "RollBack",
-    "Shadow",
-    "World",
-    "msgspec",
-    "new_rollout",
-    "rates",
-]
