@@ -2,8 +2,8 @@
 
     python benchmarks/gateway/overhead.py [--requests 4000] [--rounds 5]
 
-The gateway does all that it does in production: a client key, a body of 2 KB parsed and rewritten, a sticky draw between
-two variants, usage and cost read from the answer, metrics, and a trace in the store. nginx passes bytes on. The
+The gateway does all that it does in production: a client key, a body of 2 KB parsed and rewritten, a sticky draw
+between two variants, usage and cost read from the answer, metrics, and a trace in the store. nginx passes bytes on. The
 upstream is another nginx with a fixed answer (streams: a server of ours that sends 64 events, 10 ms apart).
 
 CPU is user and system time of all processes of the one measured, from /proc. Rounds are interleaved; medians are shown.
@@ -73,7 +73,8 @@ def upstream_config(folder: Path, port: int) -> str:
 
 def proxy_config(folder: Path, port: int, upstream: int) -> str:
     pool = f"upstream up {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 100000000; }}"
-    location = 'location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }'
+    settings = 'proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;'
+    location = f"location / {{ {settings} }}"
     return nginx_config(folder, port, f"{pool} server {{ listen 127.0.0.1:{port} backlog=1024; {location} }} }}")
 
 
@@ -172,7 +173,13 @@ def rss_mb(pid: int) -> float:
 def request(stream: bool) -> bytes:
     messages = [{"role": "system", "content": "y" * 1000}, {"role": "user", "content": "x" * 1000}]
     body = json.dumps({"model": "svc", "messages": messages, "user": "u-17", "stream": stream}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\nauthorization: Bearer {KEY}"
+    lines = (
+        "POST /v1/chat/completions HTTP/1.1",
+        "host: h",
+        "content-type: application/json",
+        f"authorization: Bearer {KEY}",
+    )
+    head = "\r\n".join(lines)
     return f"{head}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
 
@@ -310,13 +317,13 @@ def main() -> None:
         with (
             nginx(upstream_config(folder / "up", fixed), fixed, folder / "up"),
             nginx(proxy_config(folder / "proxy", direct_proxy, fixed), direct_proxy, folder / "proxy") as limit,
+            gateway(folder / "plain", served, start, profile=options.profile) as ours,
         ):
-            with gateway(folder / "plain", served, start, profile=options.profile) as ours:
-                if options.profile is not None:
-                    loaded(served, 16, options.requests * options.rounds)
-                    return
-                plain(options, {"nginx": (direct_proxy, limit.pid), "proveout": (served, ours.pid)}, fixed)
-                print(f"{'memory after the run':<44} {rss_mb(ours.pid):7.1f} MB    (at most {LIMITS['rss_mb']:g})")
+            if options.profile is not None:
+                loaded(served, 16, options.requests * options.rounds)
+                return
+            plain(options, {"nginx": (direct_proxy, limit.pid), "proveout": (served, ours.pid)}, fixed)
+            print(f"{'memory after the run':<44} {rss_mb(ours.pid):7.1f} MB    (at most {LIMITS['rss_mb']:g})")
         for _ in range(3):
             with gateway(folder / "plain", served, start):
                 pass

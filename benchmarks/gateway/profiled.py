@@ -5,10 +5,11 @@ from __future__ import annotations
 import cProfile
 import pstats
 import sys
+import time
 
 from proveout.cli import main
 
-profile = cProfile.Profile()
+profile = cProfile.Profile(time.thread_time)
 where, sys.argv = sys.argv[1], ["proveout", *sys.argv[2:]]
 profile.enable()
 try:

@@ -30,14 +30,18 @@ bodies = st.dictionaries(st.sampled_from(FIELDS), json_values) | json_values
 fuzzed = settings(derandomize=True, deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 
 
+def _check_refusal(refused: Refused) -> None:
+    assert refused.status == 400
+    assert json.loads(refused.body)["error"]["message"]
+
+
 @given(st.binary(max_size=200) | bodies.map(lambda value: json.dumps(value).encode()))
 @fuzzed
 def test_any_body_is_read_or_refused(data: bytes) -> None:
     try:
         body = Body(data)
     except Refused as refused:
-        assert refused.status == 400
-        assert json.loads(refused.body)["error"]["message"]
+        _check_refusal(refused)
     else:
         assert body.model
         assert isinstance(body.stream, bool)
@@ -49,7 +53,7 @@ def test_any_feedback_is_read_or_refused(data: bytes) -> None:
     try:
         feedback = read_feedback(data, None)
     except Refused as refused:
-        assert refused.status == 400
+        _check_refusal(refused)
     else:
         assert len(feedback.trace) == 32
 

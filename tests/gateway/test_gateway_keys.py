@@ -180,24 +180,26 @@ def test_the_same_request_is_answered_from_the_cache_and_marked(tmp_path: Path) 
     gateway = {"services": {"chat": {"cache": {"ttl": "1m"}}}}
 
     async def main() -> None:
-        async with FaultServer([GOOD, stream()], otherwise=Answer(status=500)) as upstream:
-            async with world(tmp_path, {"base": upstream.url}, gateway=gateway) as here:
-                for body in ({}, {"stream": True}):
-                    first, second = await here.ask(body), await here.ask({**body, "user": "another"})
-                    assert second.body == first.body
-                    assert second.headers.get("content-type") == first.headers.get("content-type")
-                    assert (first.headers.get("x-proveout-cache"), second.headers.get("x-proveout-cache")) == (
-                        None,
-                        "hit",
-                    )
-                assert (await here.ask({"temperature": 1})).status == 502
-                assert len(upstream.received) == 4
-                traces = await here.traces(5)
-                assert [trace.cached for trace in traces] == [False, True, False, True, False]
-                assert (traces[1].cost_usd, traces[1].ttft, traces[1].output_tokens) == (0.0, None, 3)
-                shown = (await here.get("/metrics")).body
-                assert b'proveout_gateway_cache_hits_total{service="chat",variant="base"} 2' in shown
-                assert b'proveout_gateway_request_duration_seconds_count{service="chat",variant="base"} 3' in shown
+        async with (
+            FaultServer([GOOD, stream()], otherwise=Answer(status=500)) as upstream,
+            world(tmp_path, {"base": upstream.url}, gateway=gateway) as here,
+        ):
+            for body in ({}, {"stream": True}):
+                first, second = await here.ask(body), await here.ask({**body, "user": "another"})
+                assert second.body == first.body
+                assert second.headers.get("content-type") == first.headers.get("content-type")
+                assert (first.headers.get("x-proveout-cache"), second.headers.get("x-proveout-cache")) == (
+                    None,
+                    "hit",
+                )
+            assert (await here.ask({"temperature": 1})).status == 502
+            assert len(upstream.received) == 4
+            traces = await here.traces(5)
+            assert [trace.cached for trace in traces] == [False, True, False, True, False]
+            assert (traces[1].cost_usd, traces[1].ttft, traces[1].output_tokens) == (0.0, None, 3)
+            shown = (await here.get("/metrics")).body
+            assert b'proveout_gateway_cache_hits_total{service="chat",variant="base"} 2' in shown
+            assert b'proveout_gateway_request_duration_seconds_count{service="chat",variant="base"} 3' in shown
 
     run(main())
 

@@ -93,40 +93,42 @@ def test_a_store_that_is_killed_and_restarted_under_load_loses_nothing(
     url = postgres.create_database()
 
     async def main() -> None:
-        async with FaultServer(otherwise=GOOD) as upstream:
-            async with world(tmp_path, {"base": upstream.url}, store="env:GATEWAY_TEST_STORE") as here:
-                sent: list[str] = []
-                scored: list[str] = []
-                stop = asyncio.Event()
+        async with (
+            FaultServer(otherwise=GOOD) as upstream,
+            world(tmp_path, {"base": upstream.url}, store="env:GATEWAY_TEST_STORE") as here,
+        ):
+            sent: list[str] = []
+            scored: list[str] = []
+            stop = asyncio.Event()
 
-                async def load() -> None:
-                    while not stop.is_set():
-                        response = await here.ask()
-                        assert response.status == 200
-                        trace = response.headers.get("x-proveout-trace-id") or ""
-                        sent.append(trace)
-                        kept = await here.post("/v1/feedback", score(trace))
-                        assert kept.status == 200
-                        scored.append(json.loads(kept.body)["id"])
-                        await asyncio.sleep(0.005)
+            async def load() -> None:
+                while not stop.is_set():
+                    response = await here.ask()
+                    assert response.status == 200
+                    trace = response.headers.get("x-proveout-trace-id") or ""
+                    sent.append(trace)
+                    kept = await here.post("/v1/feedback", score(trace))
+                    assert kept.status == 200
+                    scored.append(json.loads(kept.body)["id"])
+                    await asyncio.sleep(0.005)
 
-                tasks = [asyncio.create_task(load()) for _ in range(4)]
-                await until(lambda: len(sent) > 40)
-                await asyncio.to_thread(postgres.kill)
-                seen = len(sent)
-                await until(lambda: len(sent) > seen + 60)
-                assert json.loads((await here.get("/readyz")).body)["store"] == "away"
-                await asyncio.to_thread(postgres.start)
-                seen = len(sent)
-                await until(lambda: len(sent) > seen + 40)
-                stop.set()
-                await asyncio.gather(*tasks)
-                spool = here.root / ".proveout" / "gateway" / "spool"
-                await until(lambda: not list(spool.glob("*.jsonl")))
-                traces = await here.traces(len(sent))
-                assert sorted(trace.id for trace in traces) == sorted(sent)
-                with open_store(here.project.store_url) as store:
-                    assert sorted(one.id for _, one in store.feedback.after(limit=10_000)) == sorted(scored)
+            tasks = [asyncio.create_task(load()) for _ in range(4)]
+            await until(lambda: len(sent) > 40)
+            await asyncio.to_thread(postgres.kill)
+            seen = len(sent)
+            await until(lambda: len(sent) > seen + 60)
+            assert json.loads((await here.get("/readyz")).body)["store"] == "away"
+            await asyncio.to_thread(postgres.start)
+            seen = len(sent)
+            await until(lambda: len(sent) > seen + 40)
+            stop.set()
+            await asyncio.gather(*tasks)
+            spool = here.root / ".proveout" / "gateway" / "spool"
+            await until(lambda: not list(spool.glob("*.jsonl")))
+            traces = await here.traces(len(sent))
+            assert sorted(trace.id for trace in traces) == sorted(sent)
+            with open_store(here.project.store_url) as store:
+                assert sorted(one.id for _, one in store.feedback.after(limit=10_000)) == sorted(scored)
 
     os.environ["GATEWAY_TEST_STORE"] = url
     try:
@@ -138,17 +140,19 @@ def test_a_store_that_is_killed_and_restarted_under_load_loses_nothing(
 def test_a_store_that_was_never_there_is_no_reason_not_to_serve(tmp_path: Path) -> None:
     async def main() -> None:
         (tmp_path / "file").write_text("")
-        async with FaultServer(otherwise=GOOD) as upstream:
-            async with world(tmp_path, {"base": upstream.url}, store=f"sqlite:///{tmp_path}/file/store.db") as here:
-                assert (await here.ask()).status == 200
-                assert (await here.post("/v1/feedback", score(None))).status == 200
-                ready = await here.get("/readyz")
-                assert (ready.status, json.loads(ready.body)["store"]) == (200, "away")
-                spool = here.root / ".proveout" / "gateway" / "spool"
-                await until(lambda: {path.name.partition("-")[0] for path in spool.glob("*")} == {"traces", "feedback"})
-                (tmp_path / "file").unlink()
-                assert len(await here.traces(1)) == 1
-                await until(lambda: not list(spool.glob("*.jsonl")))
+        async with (
+            FaultServer(otherwise=GOOD) as upstream,
+            world(tmp_path, {"base": upstream.url}, store=f"sqlite:///{tmp_path}/file/store.db") as here,
+        ):
+            assert (await here.ask()).status == 200
+            assert (await here.post("/v1/feedback", score(None))).status == 200
+            ready = await here.get("/readyz")
+            assert (ready.status, json.loads(ready.body)["store"]) == (200, "away")
+            spool = here.root / ".proveout" / "gateway" / "spool"
+            await until(lambda: {path.name.partition("-")[0] for path in spool.glob("*")} == {"traces", "feedback"})
+            (tmp_path / "file").unlink()
+            assert len(await here.traces(1)) == 1
+            await until(lambda: not list(spool.glob("*.jsonl")))
 
     run(main())
 
@@ -173,15 +177,17 @@ def test_a_locked_store_delays_no_request(tmp_path: Path) -> None:
 
 def test_releases_are_followed_while_it_runs_and_the_last_one_is_kept(tmp_path: Path) -> None:
     async def main() -> None:
-        async with FaultServer(otherwise=GOOD) as upstream:
-            async with world(tmp_path, {"base": upstream.url, "next": upstream.url}) as here:
-                with open_store(here.project.store_url) as store:
-                    for weights in ({here.fingerprint("next"): 1.0}, {"feedfacefeedface": 1.0}):
-                        store.releases.publish(Release(environment="dev", service="chat", weights=weights))
-                        await asyncio.sleep(1.2)
-                ready = json.loads((await here.get("/readyz")).body)
-                assert ready["releases"]["chat"]["weights"] == {"base": 1.0}
-                assert "feedfacefeedface" in ready["problems"][0]
+        async with (
+            FaultServer(otherwise=GOOD) as upstream,
+            world(tmp_path, {"base": upstream.url, "next": upstream.url}) as here,
+        ):
+            with open_store(here.project.store_url) as store:
+                for weights in ({here.fingerprint("next"): 1.0}, {"feedfacefeedface": 1.0}):
+                    store.releases.publish(Release(environment="dev", service="chat", weights=weights))
+                    await asyncio.sleep(1.2)
+            ready = json.loads((await here.get("/readyz")).body)
+            assert ready["releases"]["chat"]["weights"] == {"base": 1.0}
+            assert "feedfacefeedface" in ready["problems"][0]
 
     run(main())
 

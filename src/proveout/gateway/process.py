@@ -157,6 +157,7 @@ async def running(
         server = await wire.serve(
             gateway, host=listening.host, port=listening.port, limits=LIMITS, reuse_port=listening.reuse_port
         )
+        gateway.link.start()  # Not before it listens: the database's library takes its time to load.
         tasks.append(asyncio.create_task(reloader.watch()))
         if folder is not None:
             tasks.append(asyncio.create_task(_share(gateway, folder)))

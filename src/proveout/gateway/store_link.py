@@ -69,6 +69,9 @@ class StoreLink:
         self._spooled = metrics.count("proveout_gateway_spooled_bytes")
         self._dropped = metrics.count("proveout_gateway_traces_dropped_total")
         self._thread = threading.Thread(target=self._work, name="proveout-gateway-store", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write and to read. What is given before waits."""
         self._thread.start()
 
     @property
@@ -98,7 +101,8 @@ class StoreLink:
         """Write what is queued, to the store or to the spool, and end the thread. Idempotent."""
         self._closing = True
         self._wake.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     # The thread
 
