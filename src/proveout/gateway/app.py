@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from urllib.parse import unquote
 
 import orjson
 
 from proveout.gateway.bodies import Body
 from proveout.gateway.catalog import Catalog
 from proveout.gateway.errors import JSON, Refused
+from proveout.gateway.export import Exporter
 from proveout.gateway.feedback import read_feedback
 from proveout.gateway.keys import Keyring
 from proveout.gateway.metrics import Metrics, Sample, merged, rendered
@@ -56,6 +58,10 @@ class Gateway:
             "/metrics": ("GET", self._show_metrics),
         }
 
+    def export_to(self, exporter: Exporter) -> None:
+        """Tell traces to a collector too."""
+        self._serving.exporter = exporter
+
     def exchange(self, project: Project, settings: GatewaySettings, stored: Mapping[str, Release]) -> None:
         """Serve this from the next request on.
 
@@ -72,7 +78,10 @@ class Gateway:
             if operation is not None:
                 await self._answer(request, responder, operation)
             else:
-                method, handler = self._others.get(request.path) or ("", None)
+                found = self._others.get(request.path)
+                if found is None and request.path.startswith("/v1/models/"):
+                    found = ("GET", self._model)
+                method, handler = found or ("", None)
                 if handler is None:
                     raise Refused(404, "there is no such path here", code="not_found")
                 _check_method(request, method)
@@ -111,14 +120,23 @@ class Gateway:
         self.metrics.count("proveout_gateway_feedback_total").value += 1
         responder.reply(200, (JSON,), orjson.dumps({"id": feedback.id, "object": "feedback", "status": "kept"}))
 
+    async def _model(self, request: ServerRequest, responder: Responder) -> None:
+        wanted = unquote(request.path.removeprefix("/v1/models/"))
+        if wanted not in self._known_models(request):
+            raise Refused(404, "there is no model of this name here", code="model_not_found", param="model")
+        responder.reply(200, (JSON,), orjson.dumps(_model_object(wanted)))
+
     async def _models(self, request: ServerRequest, responder: Responder) -> None:
+        data = [_model_object(name) for name in self._known_models(request)]
+        responder.reply(200, (JSON,), orjson.dumps({"object": "list", "data": data}))
+
+    def _known_models(self, request: ServerRequest) -> list[str]:
         client = self._keyring.client(request.headers.get("authorization"))
         names: list[str] = []
         for name, route in self._catalog.routes.items():
             if client is None or client.may_ask(name):
                 names += [name, *(f"{name}/{variant}" for variant in route.pins)]
-        data = [{"id": name, "object": "model", "created": 0, "owned_by": "proveout"} for name in names]
-        responder.reply(200, (JSON,), orjson.dumps({"object": "list", "data": data}))
+        return names
 
     async def _health(self, request: ServerRequest, responder: Responder) -> None:
         responder.reply(200, (JSON,), b'{"status":"ok"}')
@@ -153,6 +171,10 @@ class Gateway:
                     "proveout_gateway_breaker_open", service=arm.service, variant=arm.name
                 ).value = arm.open_breakers
         return self.metrics.samples()
+
+
+def _model_object(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "proveout"}
 
 
 def _check_method(request: ServerRequest, method: str) -> None:

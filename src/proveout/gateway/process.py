@@ -8,12 +8,14 @@ import gc
 import ipaddress
 import logging
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from proveout import wire
 from proveout.gateway.app import Gateway
+from proveout.gateway.export import Exporter, open_exporter
 from proveout.gateway.metrics import Metrics
 from proveout.gateway.reloading import Reloader
 from proveout.gateway.settings import read_settings
@@ -27,6 +29,8 @@ log = logging.getLogger("proveout.gateway")
 
 DRAIN_S = 30.0
 SHARE_METRICS_S = 1.0
+SWITCH_S = 0.0005
+"""The longest that the store's thread keeps the interpreter from requests; Python's own 5 ms would show in p99."""
 LIMITS = wire.Limits(body_bytes=32 * 2**20)
 _MOST_CONNECTIONS = 4096
 
@@ -117,6 +121,7 @@ async def serve(
         gc.collect()
         gc.freeze()  # What is there now stays: no need to look through it again and again.
         gc.set_threshold(50_000, 20, 50)
+        sys.setswitchinterval(SWITCH_S)
         announce(_url(listening.host, run.server.port))
         await stopped.wait()
         stopped.clear()
@@ -151,9 +156,11 @@ async def running(
     gateway = Gateway(environment, client, link, siblings=(lambda: ()) if folder is None else folder.others)
     tasks: list[asyncio.Task[None]] = []
     server: wire.Server | None = None
+    exporter: Exporter | None = None
     try:
         reloader = Reloader(gateway, project)
         reloader.serve()
+        exporter = _exporter(project, client, gateway)
         server = await wire.serve(
             gateway, host=listening.host, port=listening.port, limits=LIMITS, reuse_port=listening.reuse_port
         )
@@ -161,6 +168,9 @@ async def running(
         tasks.append(asyncio.create_task(reloader.watch()))
         if folder is not None:
             tasks.append(asyncio.create_task(_share(gateway, folder)))
+        if exporter is not None:
+            gateway.export_to(exporter)
+            tasks.append(asyncio.create_task(exporter.run()))
         yield Running(gateway, server, reloader)
     finally:
         for task in tasks:
@@ -168,10 +178,22 @@ async def running(
         if server is not None:
             await server.close()
         await gateway.aclose()
+        if exporter is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(exporter.flush(), 5)
         await client.aclose()
         await asyncio.to_thread(gateway.link.close)
         if folder is not None:
             folder.write(gateway.samples())
+
+
+def _exporter(project: Project, client: wire.Client, gateway: Gateway) -> Exporter | None:
+    """What `telemetry:` asks for; without its secret the gateway serves on, and says so."""
+    try:
+        return open_exporter(project, client, gateway.metrics)
+    except LookupError as error:
+        log.warning("traces are not exported: %s", error)
+        return None
 
 
 async def _share(gateway: Gateway, folder: MetricsFolder) -> None:

@@ -15,6 +15,7 @@ from proveout.gateway.attempt import Asked, Attempt
 from proveout.gateway.bodies import Body
 from proveout.gateway.catalog import Catalog, Route
 from proveout.gateway.errors import Refused
+from proveout.gateway.export import Exporter, Finished
 from proveout.gateway.keys import Client
 from proveout.gateway.metrics import Metrics
 from proveout.gateway.store_link import StoreLink
@@ -31,6 +32,8 @@ class Serving:
     """Serves requests by the catalog, and records what it served."""
 
     def __init__(self, catalog: Catalog, link: StoreLink, metrics: Metrics) -> None:
+        self.exporter: Exporter | None = None
+        """Where traces are told to, beside the store."""
         self._catalog = catalog
         self._link = link
         self._metrics = metrics
@@ -136,7 +139,13 @@ class Serving:
             asked.route.load.meter.charge(trace.cost_usd)
             if asked.client is not None:
                 asked.client.meter.charge(trace.cost_usd)
+        self._record(trace, arm, content)
+
+    def _record(self, trace: Trace, arm: Arm, content: tuple[str, str] | None) -> None:
         self._link.trace(trace, content)
+        if self.exporter is not None:
+            model = arm.variant.model
+            self.exporter.add(Finished(trace, model.provider, model.name))
 
     async def _try_all(self, asked: Asked, chosen: Arm, responder: Responder) -> tuple[str, str] | None:
         """Try the chosen variant, then the fallbacks in their order; the client gets the first whole answer."""
@@ -235,7 +244,7 @@ class Serving:
             trace.e2e = monotonic() - copy.started
             if trace.cost_usd:
                 load.shadow_meter.charge(trace.cost_usd)
-            self._link.trace(trace, content)
+            self._record(trace, arm, content)
 
 
 def _gave_up(last: UpstreamFailed | None, trace: Trace) -> Refused:

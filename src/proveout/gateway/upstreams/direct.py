@@ -46,6 +46,7 @@ class DirectUpstream:
         if any(name in parameters for name in _LIMITS):
             self._dropped.update(_LIMITS)
         self._renames = direct.renames
+        self._asks_usage = direct.stream_usage
 
     async def whole(self, call: Call) -> Whole:
         return await self._exchange(self._direct, self._body(call))
@@ -79,7 +80,7 @@ class DirectUpstream:
         fields.update(self._set)
         if call.messages is not None:
             fields["messages"] = raw([{"role": m.role, "content": m.content, **m.extra} for m in call.messages])
-        if call.body.stream and self._direct.stream_usage:
+        if call.body.stream and self._asks_usage:
             options = fields.get("stream_options")
             said = None if options is None else plain(options)
             fields["stream_options"] = raw({**said, "include_usage": True}) if isinstance(said, dict) else WITH_USAGE
@@ -123,7 +124,10 @@ class DirectUpstream:
     def _refusal(self, direct: Direct, status: int, headers: wire.Headers, body: bytes) -> UpstreamFailed:
         """What to do with a status that is no answer: the client's own fault goes back as the provider put it."""
         error = failed(direct.failures.of_status(status, headers, body), status=status)
-        if status in _CLIENTS_FAULT:
+        if status == 400 and self._asks_usage and (b"stream_options" in body or b"include_usage" in body):
+            self._asks_usage = error.blames = False  # It does not know the option: asked without it, now and later.
+            error.again = True
+        elif status in _CLIENTS_FAULT:
             error.elsewhere = error.again = error.blames = False
             error.passed_on = status, Whole(body, passed_on(headers))
         return error

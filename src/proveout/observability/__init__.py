@@ -1,0 +1,1 @@
+"""What is told to the outside about served requests: the telemetry conventions' names."""

@@ -1,0 +1,102 @@
+"""Traces as spans: the GenAI conventions' names, the caller's trace, and never in a request's way."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway_world import completion, run, until, world
+
+from proveout.observability import conventions as names
+from proveout.testing.faults import Answer, FaultServer
+
+GOOD = Answer.json(completion())
+PARENT = f"00-{'a' * 32}-{'b' * 16}-01"
+
+
+def spans(collector: FaultServer) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for one in collector.received:
+        for resource in one.json()["resourceSpans"]:
+            for scope in resource["scopeSpans"]:
+                found += scope["spans"]
+    return found
+
+
+def attributes(span: dict[str, Any]) -> dict[str, Any]:
+    return {one["key"]: next(iter(one["value"].values())) for one in span["attributes"]}
+
+
+def telemetry(root: Path, **said: Any) -> None:
+    (root / "project").mkdir(parents=True, exist_ok=True)
+    (root / "project" / "proveout.yaml").write_text(json.dumps({"project": "tested", "telemetry": said}))
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`write_project` leaves the project's file as it is."""
+    import gateway_world
+
+    write = gateway_world._write
+    monkeypatch.setattr(
+        gateway_world, "_write", lambda path, value: None if path.name == "proveout.yaml" else write(path, value)
+    )
+
+
+@pytest.mark.usefixtures("told")
+def test_a_request_is_a_span_of_the_callers_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_TEST_OTLP", "token")
+
+    async def main() -> None:
+        async with FaultServer() as collector, FaultServer([GOOD, GOOD, GOOD, Answer(status=401)]) as upstream:
+            telemetry(tmp_path, endpoint=collector.url, headers={"x-token": "env:GATEWAY_TEST_OTLP"})
+            async with world(tmp_path, {"base": upstream.url}) as here:
+                first = await here.ask(traceparent=PARENT)
+                await here.ask(traceparent=PARENT[:-2] + "00")  # Not sampled.
+                await here.ask(traceparent="nonsense")
+                await here.ask()
+                await until(lambda: len(spans(collector)) == 3)
+        sampled, alone, failed = spans(collector)
+        assert (collector.received[0].target, collector.received[0].headers.get("x-token")) == ("/v1/traces", "token")
+        assert (sampled["traceId"], sampled["parentSpanId"]) == ("a" * 32, "b" * 16)
+        assert "parentSpanId" not in alone
+        for span in (sampled, alone, failed):
+            assert re.fullmatch("[0-9a-f]{32}", span["traceId"])
+            assert re.fullmatch("[0-9a-f]{16}", span["spanId"])
+            assert int(span["endTimeUnixNano"]) >= int(span["startTimeUnixNano"])
+        said = attributes(sampled)
+        assert said[names.TRACE] == first.headers.get("x-proveout-trace-id")
+        assert (said[names.OPERATION], said[names.REQUEST_MODEL]) == ("chat", "model-base")
+        assert (said[names.INPUT_TOKENS], said[names.OUTPUT_TOKENS]) == ("9", "3")
+        assert said[names.FINISH_REASONS] == {"values": [{"stringValue": "stop"}]}
+        assert sampled["name"] == "chat model-base"
+        assert (failed["status"]["code"], attributes(failed)[names.ERROR_TYPE]) == (2, "auth")
+        assert "hello" not in str(spans(collector))
+
+    run(main())
+
+
+@pytest.mark.usefixtures("told")
+def test_a_collector_that_is_away_or_refuses_costs_spans_and_never_requests(tmp_path: Path) -> None:
+    async def main() -> None:
+        script = [Answer(status=503), Answer(raw=b"nonsense\r\n\r\n"), Answer(status=400)]
+        async with FaultServer(script) as collector, FaultServer(otherwise=GOOD) as upstream:
+            telemetry(tmp_path, endpoint=collector.url)
+            async with world(tmp_path, {"base": upstream.url}) as here:
+                assert (await here.ask()).status == 200
+                await until(lambda: len(collector.received) == 3)
+                shown = (await here.get("/metrics")).body
+                assert b"proveout_gateway_spans_dropped_total 1" in shown
+                assert (await here.ask()).status == 200
+
+    run(main())
+
+
+def test_names_stand_in_one_module_only() -> None:
+    sources = Path(names.__file__).parents[1]
+    for path in sources.rglob("*.py"):
+        if path != Path(names.__file__):
+            assert "gen_ai." not in path.read_text(), path
