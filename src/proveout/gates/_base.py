@@ -62,6 +62,8 @@ class Finding:
     unit: str = ""
     target: str = ""
     """What the test asks for, in words that follow "shown"; empty: better, or no worse by the margin."""
+    opposite: str = ""
+    """What a failed test shows, in such words; empty: worse, or worse by more than the margin."""
     needs: int = 0
     """Examples without which nothing can be tested at all; 0: there are enough."""
 

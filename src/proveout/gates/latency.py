@@ -295,8 +295,11 @@ def _finding(
 ) -> Finding:
     test = row.test
     target = "faster than the champion" if claim == "improves" else f"no slower than the champion by {margin:.0%}"
+    opposite = "slower than the champion" + (f" by more than {margin:.0%}" if margin else "")
     if row.slo is not None:
         limit = f"{row.slo.limit * 1000:g} ms"
+        if row.slo.state == "broken":
+            opposite = f"to break the SLO of {limit}"
         target += f" and within the SLO of {limit} ({row.slo.state})"
         if test is not None:
             test = PairedTest(
@@ -323,6 +326,7 @@ def _finding(
         per_cluster=load.per_pair,
         unit="s",
         target=target,
+        opposite=opposite,
         needs=missing,
     )
 

@@ -81,6 +81,8 @@ def _target(finding: Finding) -> str:
 
 def _opposite(finding: Finding) -> str:
     """What a failed gate has shown."""
+    if finding.opposite:
+        return finding.opposite
     if finding.claim == "improves" or finding.margin == 0:
         return "worse than the champion"
     return f"worse than the champion by more than the margin of {_margin(finding)}"

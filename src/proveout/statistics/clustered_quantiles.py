@@ -112,7 +112,7 @@ def _checked(values: ArrayLike, clusters: ArrayLike | None) -> tuple[Floats, NDA
 
 def _design_effect(above: NDArray[np.bool_], labels: NDArray[np.int64] | None, share: float) -> float:
     """By how much the share of values above a point varies more between clusters than independent values would; at
-    least 1."""
+    least 1. Half a standard error is taken off, so that chance alone does not widen every interval."""
     if labels is None or not len(above):
         return 1.0
     sizes = np.bincount(labels)
@@ -124,7 +124,8 @@ def _design_effect(above: NDArray[np.bool_], labels: NDArray[np.int64] | None, s
     residual = exceeding - seen * sizes
     variance = count / (count - 1) * float(residual @ residual) / float(sizes.sum()) ** 2
     independent = max(seen * (1 - seen), share * (1 - share)) / len(above)
-    return max(1.0, variance / independent) if independent > 0 else 1.0
+    chance = math.sqrt(2 / (count - 1)) / 2
+    return max(1.0, variance / independent - chance) if independent > 0 else 1.0
 
 
 def _interpolated(ordered: Floats, probability: float) -> float:

@@ -1,0 +1,67 @@
+"""How exact the load tester is, and what it costs: the simulated server's own log is the truth of the same run.
+
+python -m benchmarks.loadtest.accuracy [--rounds N]
+
+Prints, for closed loops and an open one, the error of TTFT quantiles and of the gaps, CPU per 1,000 chunks, and each as
+a ratio to its limit; then a plain aiohttp client in the same place, where aiohttp is installed. All share this machine
+with the server, so that a busy machine makes every error larger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from statistics import median
+
+from proveout.loadtest import calibrate, poisson
+from proveout.loadtest.report import Calibration
+
+LIMITS = {"ttft_error_p50_ms": 1.0, "ttft_error_p99_ms": 3.0, "cpu_ms_per_1000_chunks": 20.0, "send_lag_p99_ms": 4.0}
+CASES = (
+    ("closed, 1 at once", {"concurrency": 1, "requests": 12}),
+    ("closed, 32 at once", {"concurrency": 32}),
+    ("closed, 128 at once", {"concurrency": 128}),
+    ("poisson, 25 requests/s", {"schedule": poisson(25)}),
+)
+
+
+def measured(arguments: dict, rounds: int) -> dict[str, float]:
+    """The median over some rounds of each figure."""
+    import uvloop
+
+    found: list[Calibration] = [uvloop.run(calibrate(**arguments))[0] for _ in range(rounds)]
+    names = ("chunks_per_s", "ttft_error_p50_ms", "ttft_error_p99_ms", "gap_error_p99_ms", "cpu_ms_per_1000_chunks")
+    return {
+        name: median(getattr(one, name) for one in found) for name in (*names, "send_lag_p99_ms", "loop_lag_p99_ms")
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}, median of {rounds} rounds")
+    for name, arguments in CASES:
+        figures = measured(arguments, rounds)
+        print(f"\n{name}: {figures.pop('chunks_per_s'):,.0f} chunks/s")
+        for figure, value in figures.items():
+            limit = LIMITS.get(figure)
+            ratio = f"  {value / limit:6.2f} of the limit of {limit:g}" if limit else ""
+            print(f"  {figure:24}{value:10.2f}{ratio}")
+    _peer()
+
+
+def _peer() -> None:
+    """A usual client at 128 streams, in the same run."""
+    try:
+        from benchmarks.loadtest.peer import aiohttp_at
+    except ImportError:
+        print("\naiohttp is not installed; no peer was measured")
+        return
+    figures = asyncio.run(aiohttp_at(128))
+    print("\naiohttp and json at 128 streams: " + ", ".join(f"{name} {value:.2f}" for name, value in figures.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""The statistical promises of load tests, measured on many simulated environments.
+
+python -m benchmarks.loadtest.simulate [--environments N]
+
+- A/A: how often a variant against itself is called different, over environments that drift by 10 % (an
+  Ornstein-Uhlenbeck process of 120 s), interleaved as Proveout does, and run one after the other as is usual.
+- Power: how often a challenger that is 10 % slower is called so, at 600 requests of each.
+- Coverage of the quantiles' intervals, for independent requests and for requests that are alike in time.
+- Capacity: how far the saturation search lands from the simulated server's true answer, and in how many probes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+import numpy as np
+
+from proveout.loadtest.saturation import Probe, search
+from proveout.loadtest.schedules import poisson
+from proveout.statistics.block_bootstrap import quantile_ratio_test
+from proveout.statistics.clustered_quantiles import clustered_quantile, quantile_limit_test
+from proveout.testing.simulated_engine import Behaviour, virtual_run
+
+REQUESTS, PAIRS, BLOCK_S = 600, 20, 10
+SPREAD, DRIFT, MEMORY_S = 0.25, 0.10, 120
+QUANTILES = (0.5, 0.9, 0.95)
+
+
+def drifting(seconds: int, random: np.random.Generator) -> np.ndarray:
+    """The logarithm of how slow the environment is, by second."""
+    keep = np.exp(-1 / MEMORY_S)
+    level = np.zeros(seconds)
+    level[0] = random.normal(0, DRIFT)
+    for second in range(1, seconds):
+        level[second] = keep * level[second - 1] + random.normal(0, DRIFT * np.sqrt(1 - keep**2))
+    return level
+
+
+def interleaved(random: np.random.Generator, effect: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    level = drifting(2 * PAIRS * BLOCK_S, random)
+    each = REQUESTS // PAIRS
+    arms: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for block in range(2 * PAIRS):
+        arm = int(block % 4 in (1, 2))
+        at = (block * BLOCK_S + random.uniform(0, BLOCK_S, each)).astype(int)
+        arms[arm].append(np.exp(level[at] + random.normal(arm * np.log1p(effect), SPREAD, each)))
+    blocks = np.repeat(np.arange(PAIRS), each)
+    return np.concatenate(arms[0]), np.concatenate(arms[1]), blocks, blocks
+
+
+def one_after_the_other(random: np.random.Generator) -> bool:
+    """The usual way: all of A, then all of B, and a bootstrap of requests."""
+    seconds = PAIRS * BLOCK_S
+    level = drifting(2 * seconds, random)
+    arms = [
+        np.exp(
+            level[(arm * seconds + random.uniform(0, seconds, REQUESTS)).astype(int)]
+            + random.normal(0, SPREAD, REQUESTS)
+        )
+        for arm in (0, 1)
+    ]
+    medians = [np.median(arm[random.integers(0, REQUESTS, (400, REQUESTS))], axis=1) for arm in arms]
+    low, high = np.quantile(np.log(medians[1] / medians[0]), [0.025, 0.975])
+    return not low <= 0 <= high
+
+
+def alarms(environments: int) -> None:
+    random = np.random.default_rng(1)
+    usual = sum(one_after_the_other(random) for _ in range(environments)) / environments
+    for effect in (0.0, 0.1):
+        different = dict.fromkeys(QUANTILES, 0)
+        slower = dict.fromkeys(QUANTILES, 0)
+        for number in range(environments):
+            data = interleaved(random, effect)
+            for quantile in QUANTILES:
+                test = quantile_ratio_test(*data, probability=quantile, draws=1000, seed=number)
+                different[quantile] += not test.difference.low <= 0 <= test.difference.high
+                slower[quantile] += test.p_worse <= 0.05
+        what = "A/A, called different" if effect == 0 else "10 % slower, shown slower"
+        counts = different if effect == 0 else slower
+        told = ", ".join(f"p{quantile * 100:g} {counts[quantile] / environments:.1%}" for quantile in QUANTILES)
+        print(f"{what}: {told}  (limit: {'at most 6 %' if effect == 0 else 'at least 80 %'})")
+    print(f"A/A, one after the other with a bootstrap of requests: {usual:.1%}")
+
+
+def coverage(runs: int) -> None:
+    random = np.random.default_rng(2)
+    for name, shared in (("independent requests", 0.0), ("requests alike within a twentieth of the run", 0.1)):
+        for probability, z in ((0.5, 0.0), (0.95, 1.6448536)):
+            truth = np.exp(np.hypot(SPREAD, shared) * z)
+            covered = 0
+            for _ in range(runs):
+                blocks = np.arange(REQUESTS) * 20 // REQUESTS
+                values = np.exp(random.normal(0, SPREAD, REQUESTS) + random.normal(0, shared, 20)[blocks])
+                estimate = clustered_quantile(values, probability, blocks)
+                covered += estimate.low <= truth <= estimate.high
+            print(f"coverage of 95 % intervals, {name}, p{probability * 100:g}: {covered / runs:.1%}")
+
+
+def capacity(seeds: int) -> None:
+    for behaviour, limits in (
+        (Behaviour(slots=32), {"ttft": 0.3}),
+        (Behaviour(slots=32), {"ttft": 0.15, "e2e": 1.0}),
+        (Behaviour(slots=64, slowdown=0.02), {"e2e": 1.0}),
+    ):
+        truth = _true_capacity(behaviour, limits)
+        errors: list[float] = []
+        probes: list[int] = []
+        for seed in range(seeds):
+            found = asyncio.run(search(_prober(behaviour, limits, seed), 2.0))
+            errors.append(found.rate / truth - 1)
+            probes.append(len(found.probes))
+        within = np.mean(np.abs(errors) <= 0.05)
+        print(
+            f"capacity {limits}: truth {truth:.1f} requests/s, median error {np.median(np.abs(errors)):.1%}, "
+            f"within 5 % in {within:.0%} of {seeds} searches, at most {max(probes)} probes"
+        )
+
+
+def _prober(behaviour: Behaviour, limits: dict[str, float], seed: int):
+    tried: list[float] = []
+
+    async def probe(rate: float) -> Probe:
+        tried.append(rate)
+        fine = min(tried) < rate < max(tried)
+        values = _latencies(behaviour, rate, 3000 if fine else 600, seed * 100 + len(tried))
+        tests = [
+            quantile_limit_test(values[name], 0.95, limit, _stretches(values[name])) for name, limit in limits.items()
+        ]
+        share = max(float(np.quantile(values[name], 0.95)) / limit for name, limit in limits.items())
+        if any(test.p_worse <= 0.05 for test in tests):
+            return Probe(rate, "broken", share)
+        return Probe(rate, "kept" if all(test.p_value <= 0.05 for test in tests) else "unresolved", share)
+
+    return probe
+
+
+def _stretches(values: np.ndarray) -> np.ndarray:
+    return np.arange(len(values)) * 20 // len(values)
+
+
+def _latencies(behaviour: Behaviour, rate: float, count: int, seed: int) -> dict[str, np.ndarray]:
+    """Of the last two thirds of the requests, in virtual time."""
+    jobs = virtual_run(behaviour, poisson(rate).times(requests=count, seed=seed), output_tokens=64)[count // 3 :]
+    return {
+        "ttft": np.array([job.tokens[0] - job.came for job in jobs]),
+        "e2e": np.array([job.tokens[-1] - job.came for job in jobs]),
+    }
+
+
+def _true_capacity(behaviour: Behaviour, limits: dict[str, float]) -> float:
+    low, high = 1.0, 2000.0
+    while high / low > 1.005:
+        middle = (low * high) ** 0.5
+        values = _latencies(behaviour, middle, 12_000, 99)
+        kept = all(np.quantile(values[name], 0.95) <= limit for name, limit in limits.items())
+        low, high = (middle, high) if kept else (low, middle)
+    return (low * high) ** 0.5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--environments", type=int, default=200)
+    parser.add_argument("--searches", type=int, default=10)
+    arguments = parser.parse_args()
+    alarms(arguments.environments)
+    coverage(1000)
+    capacity(arguments.searches)
+
+
+if __name__ == "__main__":
+    main()
