@@ -20,7 +20,7 @@ from proveout.storage.errors import StoreError, explain
 Row = tuple[Any, ...]
 
 DEFAULT_TIMEOUT_S = 30.0
-ROWS_PER_STATEMENT = 128
+PORTIONS = (128, 32, 8, 2, 1)
 _EXAMPLES = "Write sqlite:///path/to/store.db or postgresql://user:password@host/database."
 
 
@@ -255,8 +255,12 @@ def _insert_statement(table: Table, rows: int, mark: str) -> str:
 
 
 def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        yield rows[start : start + ROWS_PER_STATEMENT]
+    """Rows in portions of a few sizes only: each size is a statement that the driver prepares once and keeps."""
+    start = 0
+    for size in PORTIONS:
+        while len(rows) - start >= size:
+            yield rows[start : start + size]
+            start += size
 
 
 def _parse(url: str) -> URL:
