@@ -212,7 +212,7 @@ def test_a_client_that_goes_away_ends_the_upstreams_call(tmp_path: Path) -> None
             await reader.readuntil(b'"x"')
             writer.close()
             (trace,) = await here.traces(1)
-            assert (trace.status, trace.error) == (499, "disconnected")
+            assert (trace.status, trace.error) == (499, "client_gone")
             await until(lambda: not upstream._writers)
 
     run(main())

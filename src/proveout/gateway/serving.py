@@ -123,7 +123,7 @@ class Serving:
             if not responder.started:
                 responder.reply(refused.status, encode_headers(refused.headers) + asked.header_lines, refused.body)
         except asyncio.CancelledError:
-            trace.status, trace.error = 499, "disconnected"
+            trace.status, trace.error = 499, "client_gone"
             raise
         except Exception:
             trace.status, trace.error = 500, "internal"

@@ -1,7 +1,7 @@
 """The names of OpenTelemetry's GenAI conventions that Proveout writes, in one place.
 
-Source: https://github.com/open-telemetry/semantic-conventions-genai (docs/gen-ai/client-inference.md), in development as
-of August 2026: when a name changes there, it changes here. Names of ours begin with `proveout.`.
+Source: https://github.com/open-telemetry/semantic-conventions-genai (docs/gen-ai/client-inference.md), in development
+as of August 2026: when a name changes there, it changes here. Names of ours begin with `proveout.`.
 """
 
 from __future__ import annotations
