@@ -67,9 +67,7 @@ def flagger(challenger: Floats, rate: float, margin: float) -> tuple[Places, Pla
     )
 
 
-def simulate(
-    rate: float, margin: float, runs: int, seed: int
-) -> dict[str, dict[float, tuple[float, float, float, float]]]:
+def simulate(rate: float, margin: float, runs: int, seed: int) -> dict[str, dict[float, Figures]]:
     """By rule and true difference: rolled back, promoted, median and 90th percentile of requests until rollback."""
     random = np.random.default_rng(seed)
     found: dict[str, dict[float, Figures]] = {}

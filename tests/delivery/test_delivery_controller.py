@@ -132,6 +132,35 @@ def test_an_approval_step_asks_again_although_there_were_approvals_before(store:
     assert house.tick().shown == "canary"
 
 
+def test_staging_releases_what_was_merged_at_once(house: House) -> None:
+    write_environment(house.folder, "base", environment="staging")
+    house.tick()
+    write_environment(house.folder, "new", environment="staging")
+    house.tick()
+    release = house.store.releases.current("staging")["answers"]
+    assert release.weights == {house.fingerprint("new"): 1.0}
+
+
+def test_a_fallback_that_nobody_agreed_to_does_not_answer_either(store: Store, tmp_path: Path) -> None:
+    house = made(store, tmp_path, approvals=1, fallback="other")
+    house.start()
+    assert house.release.fallback == ()
+    unguarded = made(store, tmp_path / "free", fallback="other")
+    unguarded.desk.abort("production", "answers", "ada")
+    unguarded.start()
+    assert unguarded.fingerprint("other") in unguarded.release.fallback
+
+
+def test_a_state_that_cannot_be_read_keeps_no_other_service_waiting(house: House) -> None:
+    house.start()
+    with house.store.database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE rollouts SET body = 'damaged'")
+    write_environment(house.folder, "base", environment="staging")
+    house.clock.now += 1
+    house.controller.tick()
+    assert set(house.store.releases.current("staging")) == {"answers"}
+
+
 def test_shadow_serves_nobody_and_catches_a_worse_challenger(store: Store, tmp_path: Path) -> None:
     house = made(store, tmp_path, steps=({"shadow": {"requests": 2_000}},))
     house.start()

@@ -24,6 +24,7 @@ from proveout.delivery.reading import Reader
 from proveout.delivery.signals import Watch
 from proveout.delivery.state import Advance, Arm, Hold, Reweigh, RollBack, Rollout, Stop
 from proveout.project.records import Change, Environment, Project, Service
+from proveout.storage.errors import StoreError
 from proveout.storage.records import Errand, Failure, Incident
 from proveout.storage.store import Store
 
@@ -99,8 +100,14 @@ class Controller:
                 continue
             for name in environment.releases:
                 lease = f"delivery {environment.name} {name}"
-                if self._store.leases.take(lease, self.owner, self._clock(), self._lease_s):
+                if not self._store.leases.take(lease, self.owner, self._clock(), self._lease_s):
+                    continue
+                try:
                     self._reconcile(project.services[name], environment)
+                except StoreError:
+                    raise
+                except Exception:
+                    log.exception("%s/%s can't be looked after; others are", environment.name, name)
 
     def close(self) -> None:
         """Let others take over at once."""

@@ -139,6 +139,10 @@ class Desk:
                     f"{proposed.challenger.variant} already serves {proposed.service} in {proposed.environment}"
                 )
             positions = writing.decision.positions()
+            fallback = proposed.fallback
+            if proposed.approvals:  # Who was never agreed to does not even answer in another's stead.
+                known = writing.decision.served()
+                fallback = tuple(fingerprint for fingerprint in fallback if fingerprint in known)
             rollout = Rollout(
                 id=_id(self._clock(), latest),
                 environment=proposed.environment,
@@ -148,7 +152,7 @@ class Desk:
                 challenger=proposed.challenger,
                 declared=proposed.declared,
                 steps=steps_of(proposed.rollout, proposed.approvals),
-                fallback=proposed.fallback,
+                fallback=fallback,
                 unit=str(proposed.rollout.get("unit", "user")),
                 trace_position=positions[0],
                 feedback_position=positions[1],

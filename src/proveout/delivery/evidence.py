@@ -20,6 +20,9 @@ from proveout.statistics.ratio_mismatch import mismatch_evidence
 from proveout.statistics.running import Clustering, RunningTest
 from proveout.storage.records import Feedback, Trace
 
+CHAMPIONS_PER_BLOCK = 3
+"""A single request of the champion would make a poor comparison; waiting for more lets traffic drift meanwhile."""
+
 MISMATCH_ALPHA = 0.001
 """Chance of ever taking a right split of the traffic for a wrong one."""
 
@@ -76,7 +79,7 @@ class _Comparison:
         margin = signal.margin if signal.kind == "rate" else 0.0
         return cls(signal, RunningTest(margin=margin, higher_is_better=signal.higher_is_better))
 
-    def note(self, arm: int, value: float, unit: str | None) -> None:
+    def note(self, arm: int, epoch: int, value: float, unit: str | None) -> None:
         """Count a value, whether or not it will be compared."""
         self.counts[arm] += 1
         if self.signal.kind == "rank":
@@ -85,13 +88,15 @@ class _Comparison:
             self.totals[arm] += value
         if unit is not None and math.isfinite(value):
             scale = math.log(value) if self.signal.kind == "rank" and value > 0 else value
-            self.clusters[arm].add(unit, scale)
+            self.clusters[arm].add(unit, scale, (epoch, len(self.test)))
 
     def add(self, arm: int, epoch: int, value: float) -> None:
-        """Put a value into its epoch's open block; the first to give it both variants closes it."""
+        """Put a value into its epoch's open block, which closes once it has enough of both variants. That rests on who
+        served alone and never on how well, so that it can't favour anybody.
+        """
         block = self.open.setdefault(epoch, ([], []))
         block[arm].append(value)
-        if block[0] and block[1]:
+        if len(block[0]) >= CHAMPIONS_PER_BLOCK and block[1]:
             del self.open[epoch]
             self.compare(block[0], block[1])
 
@@ -211,7 +216,7 @@ class Gathering:
         self._count(trace, arm, unit)
         self._reward(trace.epoch, False, arm, 1.0 - float(failed_request(trace) or trace.valid is False))
         for name, value in values.items():
-            self._comparisons[name].note(arm, value, unit)
+            self._comparisons[name].note(arm, trace.epoch, value, unit)
             self._comparisons[name].add(arm, trace.epoch, value)
 
     def observe_feedback(self, feedback: Feedback) -> None:
@@ -233,7 +238,7 @@ class Gathering:
             self._scores += 1
             comparison = self._comparisons[name] = _Comparison.of(signal)
         if seen.epoch in self._propensity:
-            comparison.note(seen.arm, value, seen.unit)
+            comparison.note(seen.arm, seen.epoch, value, seen.unit)
             comparison.add(seen.arm, seen.epoch, value)
             self._paid = self._paid or name
             if name == self._paid:
@@ -316,7 +321,7 @@ class Gathering:
         both = {arm: value, other[0]: other[1]}
         comparison = self._comparisons[name]
         for side in (0, 1):
-            comparison.note(side, both[side], unit)
+            comparison.note(side, epoch, both[side], unit)
         comparison.compare([both[0]], [both[1]])
         if name == "errors":
             self._by_epoch[epoch][0] += 1

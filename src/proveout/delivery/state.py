@@ -207,7 +207,9 @@ def steps_of(rollout: Mapping[str, Any], approvals: int) -> tuple[Step, ...]:
 
 def begun(rollout: Rollout, now: float, epoch: int) -> Rollout:
     """A new rollout at its first step, whose release is `epoch`."""
-    return _at(msgspec.structs.replace(rollout, started=now, first_epoch=epoch), 0, now, epoch, rollout.reason)
+    cleared = not any(_clears(step) for step in rollout.steps)
+    new = msgspec.structs.replace(rollout, started=now, first_epoch=epoch, cleared=cleared)
+    return _at(new, 0, now, epoch, rollout.reason)
 
 
 def changed(rollout: Rollout, action: Action, now: float, epoch: int) -> Rollout:
@@ -325,8 +327,7 @@ def _at(rollout: Rollout, place: int, now: float, epoch: int, reason: str) -> Ro
         share = 0.5 if step.mode == "identify" else min(max(share, step.floor), 1 - step.floor)
     elif isinstance(step, Shadow):
         shadowing = True
-    cleared = rollout.cleared or not any(isinstance(other, Approval) and other.before for other in steps)
-    if not cleared and not _clears(step):
+    if not rollout.cleared and not _clears(step):
         raise Refused("a step that serves can't come before approval")
     return _new(
         rollout,
@@ -335,7 +336,6 @@ def _at(rollout: Rollout, place: int, now: float, epoch: int, reason: str) -> Ro
         step=place,
         share=share,
         shadowing=shadowing,
-        cleared=cleared,
         epoch=epoch,
         step_epoch=epoch,
         step_started=now,

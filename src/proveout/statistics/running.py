@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 import numpy as np
 
@@ -117,18 +117,27 @@ def _lower(gains: np.ndarray, weights: np.ndarray, alpha: float) -> float:
 
 
 class Clustering:
-    """How much values of one unit resemble each other, as they come (one-way analysis of variance)."""
+    """How much values of one unit resemble each other, as they come (one-way analysis of variance), and in how many
+    comparisons each unit takes part.
+    """
 
     def __init__(self) -> None:
-        self._units: dict[str, tuple[int, float]] = {}
-        self._count = 0
-        self._total = self._squares = self._of_sizes = self._between = 0.0
+        self._units: dict[str, tuple[int, float, int, Hashable]] = {}
+        self._count = self._parts = 0
+        self._total = self._squares = self._of_sizes = self._of_parts = self._between = 0.0
 
-    def add(self, unit: str, value: float) -> None:
-        count, total = self._units.get(unit, (0, 0.0))
+    def add(self, unit: str, value: float, comparison: Hashable = None) -> None:
+        """One more value. Those of one unit within one comparison are averaged there; without a comparison given, each
+        value is one of its own.
+        """
+        count, total, parts, last = self._units.get(unit, (0, 0.0, 0, None))
         if count:
             self._between -= total * total / count
-        self._units[unit] = (count + 1, total + value)
+        if comparison is None or comparison != last:
+            self._of_parts += 2 * parts + 1
+            self._parts += 1
+            parts += 1
+        self._units[unit] = (count + 1, total + value, parts, comparison)
         self._between += (total + value) ** 2 / (count + 1)
         self._of_sizes += 2 * count + 1
         self._count += 1
@@ -137,14 +146,18 @@ class Clustering:
 
     @property
     def design_effect(self) -> float:
-        """By how much the variance of a mean exceeds that of as many values of different units; 1 and up.
+        """By how much the variance of the mean over comparisons exceeds that of as many of different units; 1 and up.
 
-        1 + (m - 1) x r (Kish 1965) with the intraclass correlation r by analysis of variance, one standard error
-        (Fisher 1925, equal sizes) on the safe side, and m the mean size of the unit that a value belongs to.
+        1 + (m - 1) x r (Kish 1965) with m the mean number of comparisons that a unit takes part in. The intraclass
+        correlation of single values is by analysis of variance, one standard error (Fisher 1925, equal sizes) on the
+        safe side; r is that of means of as many values as a unit has in one comparison (Spearman 1910, Brown 1910).
         """
         units, count = len(self._units), self._count
-        if units == count or units < 2:
-            return 1.0 if units == count else float(count)
+        if units == self._parts:
+            return 1.0
+        parts = self._of_parts / self._parts
+        if units < 2:
+            return parts
         size = self._of_sizes / count
         typical = (count - size) / (units - 1)
         within = max(self._squares - self._between, 0.0) / (count - units)
@@ -155,4 +168,6 @@ class Clustering:
         alike = max(0.0, (between - within) / whole)
         spread = (1 - alike) * (1 + (typical - 1) * alike)
         error = spread * math.sqrt(2 / (typical * max(typical - 1, 0.1) * (units - 1)))
-        return 1 + (size - 1) * min(1.0, alike + error)
+        alike = min(1.0, alike + error)
+        together = count / self._parts
+        return 1 + (parts - 1) * together * alike / (1 + (together - 1) * alike)

@@ -42,6 +42,14 @@ class Decision:
         )
         return (self._connection.execute(query).scalar() or 0) + 1
 
+    def served(self) -> set[str]:
+        """Fingerprints that were ever told to serve here."""
+        query = select(_releases.weights).where(
+            (_releases.environment == self.environment) & (_releases.service == self.service)
+        )
+        weights = [msgspec.json.decode(text) for text in self._connection.execute(query).scalars()]
+        return {fingerprint for one in weights for fingerprint, weight in one.items() if weight > 0}
+
     def publish(self, release: Release) -> None:
         """Make a release, of the next epoch, the current one."""
         self._connection.execute(tables.releases.insert().values(release_values(release)))
