@@ -175,3 +175,12 @@ def test_other_scorers_stand_beside_the_gate_and_decide_nothing():
     assert [measure.metric for measure in found.measures] == ["polite"]
     assert found.measures[0].challenger.value == 0.0
     assert judge(found.findings[0]).verdict == "pass"
+
+
+@pytest.mark.parametrize(("clusters", "told"), [(40, True), (200, False)])
+def test_few_clusters_of_averaged_scores_are_told(clusters, told):
+    """A rare total loss would not show in them."""
+    random = np.random.default_rng(1)
+    table = Table().scored(list(random.uniform(0.6, 0.9, clusters)), list(random.uniform(0.6, 0.9, clusters)))
+    found = AccuracyGate().measure(table.evidence(), spec("accuracy", margin=0.02), "holds")
+    assert any(notice.kind == "few_clusters" for notice in found.notices) == told
