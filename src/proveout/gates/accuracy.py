@@ -176,7 +176,7 @@ class AccuracyGate:
 
 
 def _few_clusters(paired: Paired, claim: Claim, margin: float) -> list[Notice]:
-    """What no figure can show where there are few clusters of averaged scores: a loss in clusters that were not drawn."""
+    """What no figure can show where there are few clusters of averaged scores: a loss in clusters not drawn."""
     clusters = len(paired.names)
     values = np.concatenate([paired.champion, paired.challenger])
     shares = bool(((values >= 0) & (values <= 1)).all())
@@ -186,8 +186,9 @@ def _few_clusters(paired: Paired, claim: Claim, margin: float) -> list[Notice]:
     if clusters >= needed:
         return []
     message = (
-        f"{clusters:,} clusters are few for a margin of {margin * 100:g} points: a challenger that fails on one cluster "
-        f"in {1 / margin:.0f} altogether may show none of them. {needed:,} clusters would show one with 95 % probability."
+        f"{clusters:,} clusters are few for a margin of {margin * 100:g} points: a challenger that fails on one "
+        f"cluster in {1 / margin:.0f} altogether may show none of them. {needed:,} clusters would show one with 95 % "
+        "probability."
     )
     return [Notice(kind="few_clusters", message=message, count=clusters)]
 
