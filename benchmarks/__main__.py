@@ -1,6 +1,6 @@
 """All benchmarks, one after the other: each prints its figures beside a limit or a peer in the same run.
 
-    python -m benchmarks [NAME ...]          # for instance: evaluation gates.error_rates
+python -m benchmarks [NAME ...]          # for instance: evaluation gates.error_rates
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ RUN = re.compile(r"<!-- run(?:: (\d))? -->\n```sh\n(.*?)^```", re.MULTILINE | re
 
 
 def test_the_tutorial_runs_as_written(tmp_path: Path):
-    """The marked blocks, one after the other in one folder; the last command of each ends with the code that is told."""
+    """The marked blocks, one after the other in one folder; the last command of each ends with the told code."""
     folder = tmp_path
     for code, text in RUN.findall((ROOT / "docs" / "tutorial.md").read_text()):
         for line in text.splitlines():

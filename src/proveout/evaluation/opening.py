@@ -86,7 +86,7 @@ class OpenModels:
         from proveout.models.replay import Recording
 
         recorded = [
-            Recording.open(variant.model.options["path"]).min_repeats
+            Recording.open(variant.model.options["path"]).common_repeats
             for variant in variants
             if variant.model.provider == "replay"
         ]

@@ -34,6 +34,9 @@ _decode = msgspec.json.Decoder(RecordedRow).decode
 _open: dict[str, tuple[tuple[int, int, int], Recording]] = {}
 _opening = threading.Lock()
 
+COMMON = 0.95
+"""Share of the recorded ids that must have a repeat for it to be asked of all."""
+
 
 class RecordingError(DatasetError):
     """A recording can't be used. `problems` are the first that were found, `total` is how many there are in all."""
@@ -49,8 +52,9 @@ class Recording:
     old one.
     """
 
-    min_repeats: int
-    """The fewest repeats that any id (or, without ids, any input) has."""
+    common_repeats: int
+    """The most repeats that 95 % of the ids (or, without ids, of the inputs) have: a few that were recorded less often
+    don't keep the others from being repeated."""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Recording:
@@ -150,7 +154,8 @@ class Recording:
             entries.extend(hashed << 32 | line for hashed in hashes)
         if not self._count and not problems.total:
             problems.add(None, "", "there are no outputs in this file", 'Write {"id": ..., "output": ...} on a line.')
-        self.min_repeats = min(repeats.values(), default=0)
+        counts = sorted(repeats.values())
+        self.common_repeats = counts[int(len(counts) * (1 - COMMON))] if counts else 0
         entries.sort()
         return array("Q", (entry >> 32 for entry in entries)), array("I", (entry & 0xFFFFFFFF for entry in entries))
 
