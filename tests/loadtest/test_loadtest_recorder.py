@@ -2,6 +2,7 @@
 exact they are is measured in benchmarks/loadtest/accuracy.py."""
 
 import asyncio
+import multiprocessing
 import threading
 import time
 from dataclasses import replace
@@ -93,6 +94,18 @@ def test_workers_stop_too(server):
     threading.Timer(4.0, asked.set).start()
     result = recorded(plan_for(server.url, 100_000), workers=2, stopping=asked.is_set)
     assert result.ended == "stopped"
+
+
+def test_a_worker_that_is_killed_is_told_and_ends_the_others(server):
+    server.become(Behaviour())
+
+    def kill_one() -> None:
+        multiprocessing.active_children()[0].kill()
+
+    threading.Timer(5.0, kill_one).start()
+    with pytest.raises(CannotLoad, match=r"load worker \d died"):
+        recorded(plan_for(server.url, 1_000_000), workers=2)
+    assert not multiprocessing.active_children()
 
 
 # Faults
