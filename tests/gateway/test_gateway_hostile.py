@@ -95,6 +95,13 @@ def test_however_a_stream_is_cut_up_the_same_comes_out(cuts: list[int], end: str
     assert reader.facts.usage.input_tokens == 3
 
 
+@given(st.dictionaries(st.sampled_from(["choices", "usage", "x_groq", "response", "error", "refusal"]), json_values))
+@fuzzed
+def test_any_event_is_read_without_harm(event: dict[str, Any]) -> None:
+    reader = StreamReader(hide_usage=True, keep_text=True)
+    reader.feed(1.0, f"data: {json.dumps(event)}\n\n".encode())
+
+
 @given(st.lists(st.binary(max_size=60), max_size=8))
 @fuzzed
 def test_any_bytes_of_a_stream_pass_through_unchanged_or_are_malformed(pieces: list[bytes]) -> None:

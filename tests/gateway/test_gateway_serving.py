@@ -228,6 +228,27 @@ def test_embeddings_and_responses_go_to_the_variants_endpoint(tmp_path: Path) ->
     run(main())
 
 
+def test_a_stream_of_the_responses_api_passes_through_and_tells_its_usage(tmp_path: Path) -> None:
+    events = [
+        {"type": "response.created", "response": {"id": "r1", "usage": None}},
+        {"type": "response.output_text.delta", "delta": "Hi"},
+        {"type": "response.completed", "response": {"id": "r1", "usage": {"input_tokens": 3, "output_tokens": 2}}},
+    ]
+    sent = [f"event: {one['type']}\ndata: {json.dumps(one)}\n\n".encode() for one in events]
+
+    async def main() -> None:
+        async with (
+            FaultServer(otherwise=Answer(events=sent)) as upstream,
+            world(tmp_path, {"base": upstream.url}) as here,
+        ):
+            response = await here.post("/v1/responses", {"model": "chat", "input": "x", "stream": True})
+            assert response.body == b"".join(sent)
+            (trace,) = await here.traces(1)
+            assert (trace.input_tokens, trace.output_tokens, trace.reads, trace.error) == (3, 2, 1, None)
+
+    run(main())
+
+
 def test_a_unit_stays_with_its_variant_and_propensities_are_kept(tmp_path: Path) -> None:
     from proveout.storage import Release, open_store
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_world import completion, error, run, until, world
+from gateway_world import completion, error, run, until, world, write_project
 
 from proveout.gateway.spool import Spool, SpoolFull
 from proveout.storage import Release, open_store
@@ -153,6 +153,22 @@ def test_a_store_that_was_never_there_is_no_reason_not_to_serve(tmp_path: Path) 
             (tmp_path / "file").unlink()
             assert len(await here.traces(1)) == 1
             await until(lambda: not list(spool.glob("*.jsonl")))
+
+    run(main())
+
+
+def test_with_neither_store_nor_disk_requests_go_on_and_nothing_is_acknowledged(tmp_path: Path) -> None:
+    async def main() -> None:
+        (tmp_path / "file").write_text("")
+        async with FaultServer(otherwise=GOOD) as upstream:
+            root = write_project(tmp_path, {"base": upstream.url}, store=f"sqlite:///{tmp_path}/file/store.db")
+            (root / ".proveout" / "gateway").mkdir(parents=True)
+            (root / ".proveout" / "gateway" / "spool").write_text("in the way")
+            async with world(tmp_path, {"base": upstream.url}, store=f"sqlite:///{tmp_path}/file/store.db") as here:
+                assert (await here.ask()).status == 200
+                refused = await here.post("/v1/feedback", score(None))
+                assert (refused.status, error(refused)["code"]) == (503, "not_kept")
+                await until(lambda: here.run.gateway.metrics.count("proveout_gateway_traces_dropped_total").value == 1)
 
     run(main())
 

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 def check(directory: Path) -> None:
     """Validate every file and every row of data and recordings, offline, and count what there is."""
     from proveout.cli.running import load
+    from proveout.gateway import read_settings
     from proveout.project import find_leaks, unset_secrets
 
     project = load(directory)
+    read_settings(project)
     problems: list[str] = []
     lines = [f"{project.name}: every file is valid."]
     for service in project.services.values():

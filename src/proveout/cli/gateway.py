@@ -24,6 +24,7 @@ def gateway(folder: Path, *, environment: str, host: str, port: int, workers: in
     from proveout.gateway.catalog import CannotServe
     from proveout.gateway.process import Listening, OpenToAll, run_gateway
     from proveout.gateway.releases import UnknownEnvironment
+    from proveout.gateway.supervisor import WorkerFailed
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -36,7 +37,7 @@ def gateway(folder: Path, *, environment: str, host: str, port: int, workers: in
         run_gateway(
             folder, environment=environment, listening=Listening(host, port), workers=workers, announce=announce
         )
-    except (CannotServe, UnknownEnvironment, OpenToAll) as error:
+    except (CannotServe, UnknownEnvironment, OpenToAll, WorkerFailed) as error:
         raise BadInput(str(error)) from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:

@@ -12,9 +12,11 @@ from proveout.models import Usage
 
 MAX_HELD_BYTES = 4 * 2**20
 
-_CONTENT = re.compile(rb'"(?:content|refusal)":\s*"(?!")|"tool_calls":\s*\[\s*\{')
+_CONTENT = re.compile(rb'"(?:content|refusal|delta)":\s*"(?!")|"tool_calls":\s*\[\s*\{')
 _FINISH = re.compile(rb'"finish_reason":\s*"([a-z_]{1,32})"')
 _DONE = (b"data: [DONE]", b"data:[DONE]")
+_TELLING = (b'"prompt_tokens"', b'"output_tokens"', b'"error"', b'"refusal":"')
+"""Marks of events that must be looked into."""
 
 
 class Malformed(ValueError):
@@ -151,7 +153,7 @@ class StreamReader:
             self.complete = True
         if b"[DONE]" in piece and any(line.startswith(_DONE) for line in piece.splitlines()):
             self.complete = True
-        if self._keep_text or b'"prompt_tokens"' in piece or b'"error"' in piece or b'"refusal":"' in piece:
+        if self._keep_text or any(mark in piece for mark in _TELLING):
             return self._look(piece)
         return piece
 
@@ -205,7 +207,7 @@ class StreamReader:
             return False
         if chunk.get("error"):
             self.error = chunk["error"]
-        usage = chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage")
+        usage = _usage_in(chunk)
         if isinstance(usage, dict):
             try:
                 self.facts.usage = _usage(msgspec.convert(usage, _Usage))
@@ -220,6 +222,14 @@ class StreamReader:
                 if self._keep_text and isinstance(delta.get("content"), str):
                     self.text.append(delta["content"])
         return self._hide_usage and choices == [] and isinstance(usage, dict)
+
+
+def _usage_in(chunk: dict[str, Any]) -> Any:
+    """Where a chunk tells the usage: at its top, in Groq's own field, or in the response that an event closes."""
+    for place in (chunk, chunk.get("x_groq"), chunk.get("response")):
+        if isinstance(place, dict) and isinstance(place.get("usage"), dict):
+            return place["usage"]
+    return None
 
 
 def _usage(found: _Usage | None) -> Usage | None:

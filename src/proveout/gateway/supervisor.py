@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import time
 import traceback
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from proveout import wire
+from proveout.gateway.catalog import CannotServe
 from proveout.gateway.process import Listening, serve
+from proveout.gateway.releases import UnknownEnvironment
 from proveout.gateway.serving import reseed
 from proveout.gateway.shared_metrics import MetricsFolder
 from proveout.project.records import Project
@@ -80,19 +83,23 @@ class _Supervisor:
         self._announce = announce
         self._born: dict[int, float] = {}
         self._stopping = False
+        self._asked = False
+        """A signal asked for the end."""
         self._pause = FIRST_PAUSE_S
 
     def run(self, workers: int) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+            signal.signal(number, self._end)
         ready, told = os.pipe()
         for _ in range(workers):
             self._start(told)
         os.close(told)
         if not self._all_ready(ready, workers):
-            self._stop(signal.SIGTERM, None)
+            self._stop()
             self._reap_all()
-            raise WorkerFailed("the gateway's processes could not start")
+            if self._asked:
+                return
+            raise WorkerFailed("the gateway's processes could not start; each has said why")
         url = f"http://{self._listening.host}:{self._listening.port}"
         self._announce(url, self._project)
         while self._born:
@@ -135,6 +142,8 @@ class _Supervisor:
 
             wire.run(serve(self._project, self._environment, self._listening, announce=announce, folder=self._folder))
             code = 0
+        except (CannotServe, UnknownEnvironment, OSError) as error:
+            print(error, file=sys.stderr, flush=True)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -150,7 +159,11 @@ class _Supervisor:
         os.close(ready)
         return heard == workers
 
-    def _stop(self, number: int, frame: object) -> None:
+    def _end(self, number: int, frame: object) -> None:
+        self._asked = True
+        self._stop()
+
+    def _stop(self) -> None:
         self._stopping = True
         for pid in self._born:
             try:
