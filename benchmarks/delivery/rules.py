@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proveout.delivery.planning import FIRST_SHARE
-from proveout.delivery.signals import ALPHA
+from proveout.delivery.signals import ALPHA, PURSES
 from proveout.statistics.betting import STAKES
 
 HORIZON = 5_000
@@ -34,9 +34,9 @@ def first(hit: NDArray[np.bool_]) -> Places:
 def wealth_passes(gains: Floats, target: float) -> Places:
     """Where the mixture's wealth first reaches a target, looked at after every request."""
     logs = np.full(gains.shape, -np.inf)
-    for stake in STAKES:
-        np.logaddexp(logs, np.cumsum(np.log1p(stake * gains), axis=1), out=logs)
-    return first(logs - math.log(len(STAKES)) >= math.log(target))
+    for stake, purse in zip(STAKES, PURSES, strict=True):
+        np.logaddexp(logs, np.cumsum(np.log1p(stake * gains), axis=1) + math.log(purse), out=logs)
+    return first(logs >= math.log(target))
 
 
 def betting(challenger: Floats, champion: Floats, margin: float, share: float) -> tuple[Places, Places]:

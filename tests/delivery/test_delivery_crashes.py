@@ -16,6 +16,7 @@ from sqlalchemy import event
 from proveout.delivery.desk import Desk
 from proveout.delivery.state import Refused
 from proveout.storage import Store, StoreError, open_store
+from proveout.testing.servers import ServerUnavailable, postgres_server
 
 STEPS = (
     {"shadow": {"requests": 20}},
@@ -175,3 +176,25 @@ def test_of_two_decisions_about_one_state_only_the_first_is_taken(tmp_path: Path
             one.save(row, replaces=row.version - 1)
         with pytest.raises(Refused):
             house.desk.resume("production", "answers", "ada")
+
+
+@pytest.mark.postgres
+def test_a_database_server_that_is_killed_again_and_again_is_waited_for(tmp_path: Path) -> None:
+    try:
+        with postgres_server() as server:
+            url = f"{server.create_database()}?timeout=5"
+            with open_store(url) as store:
+                house = House(store, write_project(tmp_path / "project", margin=0.3))
+                house.start()
+                for _ in range(4):
+                    house.serve(60)
+                    server.kill()
+                    with pytest.raises(StoreError):
+                        house.controller.tick()
+                    server.start()
+                    house.tick()
+                    consistent(house)
+                assert house.run(20, 100).status == "promoted"
+                consistent(house)
+    except ServerUnavailable as reason:
+        pytest.skip(str(reason))

@@ -117,6 +117,20 @@ def test_promotion_pushes_a_branch_whose_merge_releases(team: Path, store: Store
     assert house.tick().shown == "canary"
 
 
+def test_a_controller_that_pulls_hears_of_a_merge_by_itself(team: Path, store: Store, proveout: Any) -> None:
+    git(team, "branch", "--set-upstream-to=origin/main", "main")
+    prove(store, team, "staging")
+    assert proveout("promote", "new", "--to", "production", "-C", team).code == 0
+    assert proveout("controller", "--once", "--git-pull", "1", "-C", team).code == 0
+    assert set(store.releases.current("production")["answers"].weights.values()) == {1.0}
+    clone = team.parent / "clone"
+    git(team.parent, "clone", "--quiet", git(team, "remote", "get-url", "origin"), str(clone))
+    git(clone, "merge", "--quiet", "--no-ff", "-m", "merge", "origin/proveout/production/answers-new")
+    git(clone, "push", "--quiet", "origin", "main")
+    assert proveout("controller", "--once", "--git-pull", "1", "-C", team).code == 0
+    assert sorted(store.releases.current("production")["answers"].weights.values()) == [0.2, 0.8]
+
+
 @pytest.mark.parametrize(
     ("stage", "decision", "challenger", "gates", "reason"),
     [

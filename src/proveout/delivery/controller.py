@@ -86,6 +86,7 @@ class Controller:
         self._desk = Desk(store, clock)
         self._watched: dict[tuple[str, str], _Watched] = {}
         self._lease_s = lease_s
+        self._until: dict[str, float] = {}
         self.owner = owner or secrets.token_hex(8)
 
     def tick(self) -> None:
@@ -99,8 +100,7 @@ class Controller:
             if self._environments is not None and environment.name not in self._environments:
                 continue
             for name in environment.releases:
-                lease = f"delivery {environment.name} {name}"
-                if not self._store.leases.take(lease, self.owner, self._clock(), self._lease_s):
+                if not self._may(f"delivery {environment.name} {name}"):
                     continue
                 try:
                     self._reconcile(project.services[name], environment)
@@ -108,6 +108,15 @@ class Controller:
                     raise
                 except Exception:
                     log.exception("%s/%s can't be looked after; others are", environment.name, name)
+
+    def _may(self, lease: str) -> bool:
+        """Whether this controller has a lease; one's own is renewed at half its time."""
+        now = self._clock()
+        if 0 < self._until.get(lease, 0.0) - now - self._lease_s / 2 <= self._lease_s / 2:
+            return True
+        taken = self._store.leases.take(lease, self.owner, now, self._lease_s)
+        self._until[lease] = now + self._lease_s if taken else 0.0
+        return taken
 
     def close(self) -> None:
         """Let others take over at once."""

@@ -12,7 +12,18 @@ from dataclasses import dataclass, field
 import msgspec
 
 from proveout.delivery.kill_switch import KillSwitch
-from proveout.delivery.signals import ALPHA, Reading, Signal, Verdict, Watch, counts, failed_request, is_score, score_of
+from proveout.delivery.signals import (
+    ALPHA,
+    PURSES,
+    Reading,
+    Signal,
+    Verdict,
+    Watch,
+    counts,
+    failed_request,
+    is_score,
+    score_of,
+)
 from proveout.delivery.state import Rollout
 from proveout.statistics import Estimate
 from proveout.statistics.bandits import Batch
@@ -77,7 +88,7 @@ class _Comparison:
     @classmethod
     def of(cls, signal: Signal) -> _Comparison:
         margin = signal.margin if signal.kind == "rate" else 0.0
-        return cls(signal, RunningTest(margin=margin, higher_is_better=signal.higher_is_better))
+        return cls(signal, RunningTest(margin=margin, higher_is_better=signal.higher_is_better, purses=PURSES))
 
     def note(self, arm: int, epoch: int, value: float, unit: str | None) -> None:
         """Count a value, whether or not it will be compared."""

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from proveout.delivery.signals import ALPHA, DEFAULT_MARGIN, QUALITY_SHARE
+from proveout.delivery.signals import ALPHA, DEFAULT_MARGIN, PURSES, QUALITY_SHARE
 from proveout.delivery.state import Approval, Bandit, Canary, Pause, Shadow, Step
 from proveout.statistics.betting import STAKES
 
@@ -192,9 +192,9 @@ def _simulate(
 def _first(gains: npt.NDArray[np.float64], target: float) -> npt.NDArray[np.int_]:
     """By row: where the wealth first reaches the target; -1 where it never does."""
     logs = np.full(gains.shape, -np.inf)
-    for stake in STAKES:
-        logs = np.logaddexp(logs, np.cumsum(np.log1p(stake * gains), axis=1))
-    hit = logs - math.log(len(STAKES)) >= math.log(target)
+    for stake, purse in zip(STAKES, PURSES, strict=True):
+        logs = np.logaddexp(logs, np.cumsum(np.log1p(stake * gains), axis=1) + math.log(purse))
+    hit = logs >= math.log(target)
     if not hit.size:
         return np.full(len(gains), -1)
     return np.where(hit.any(axis=1), hit.argmax(axis=1), -1)

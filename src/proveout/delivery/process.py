@@ -100,6 +100,8 @@ async def run_controller(
     pull: asyncio.Task[None] | None = None
     pulled = -1e9
     try:
+        if options.once and options.pull_s is not None:
+            await asyncio.to_thread(_pull, declared().root)
         while True:
             try:
                 await asyncio.to_thread(controller.tick)

@@ -28,6 +28,9 @@ QUALITY_SHARE = 0.7
 _OF_REST = {"errors": 0.4, "timeouts": 0.1, "invalid": 0.15, "slo": 0.1, "latency": 0.1}
 _OTHERS = 0.15 / 4
 
+PURSES = (0.05, 0.10, 0.15, 0.25, 0.30, 0.15)
+"""What each stake's player starts with: the most where rates differ by some points, which is what a rollout is for."""
+
 DEFAULT_MARGIN = 0.02
 LEAST_RELATIVE_MARGIN = 0.10
 """Live latency and cost are held to the declared margin, or to this where it is less: traffic is no test bench."""
@@ -132,7 +135,7 @@ class Watch:
 
 def counts(trace: Trace) -> bool:
     """Whether a request says something about the variant that was chosen: not where the client was at fault."""
-    return not (400 <= trace.status < 500 and trace.status not in (408, 429)) and trace.error != "client_gone"
+    return not (400 <= trace.status < 500 and trace.status not in (408, 429))
 
 
 def failed_request(trace: Trace) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
@@ -12,28 +12,34 @@ from proveout.statistics._base import Estimate
 from proveout.statistics.betting import STAKES
 
 _STAKES = tuple(float(stake) for stake in STAKES)
-_LOG_PLAYERS = math.log(len(_STAKES))
+EVEN = (1 / len(_STAKES),) * len(_STAKES)
 _HALVINGS = 24
 
 
 class RunningTest:
-    """Bets on each paired difference as it comes, with the same numbers as `anytime_test`.
+    """Bets on each paired difference as it comes, with the same numbers as `anytime_test` where `purses` are even.
+
+    `purses` are what each stake's player has at first, adding up to 1: more for the stakes that suit the differences
+    that matter finds those sooner.
 
     `design_effect` (1 and up) is by how much requests of one unit repeat each other: all wealth is taken to the power
     of one over it. For small stakes the wealth is then a fair game again although the bets of a unit depend on each
     other, because the variance of their sum is that many times larger and so is what the bets allow for it.
     """
 
-    def __init__(self, *, margin: float = 0.0, higher_is_better: bool = True) -> None:
+    def __init__(self, *, margin: float = 0.0, higher_is_better: bool = True, purses: Sequence[float] = EVEN) -> None:
         """
         Raises:
-            ValueError: the margin is not from 0 to below 1.
+            ValueError: the margin is not from 0 to below 1, or the purses don't fit.
         """
+        if len(purses) != len(_STAKES) or min(purses) <= 0 or not math.isclose(sum(purses), 1):
+            raise ValueError(f"purses are {list(purses)}; give each of the {len(_STAKES)} stakes one, 1 together")
         if not 0 <= margin < 1:
             raise ValueError(f"margin is {margin}; it lies from 0 to below 1")
         self.margin = margin
         self.higher_is_better = higher_is_better
         self.design_effect = 1.0
+        self._log_purses = [math.log(purse) for purse in purses]
         self._gains = array("d")
         self._worse = [0.0] * len(_STAKES)
         self._not_worse = [0.0] * len(_STAKES)
@@ -56,8 +62,8 @@ class RunningTest:
         for place, stake in enumerate(_STAKES):
             self._worse[place] += math.log1p(-gain * stake)
             self._not_worse[place] += math.log1p(more * stake)
-        self._most_worse = max(self._most_worse, _log_mean(self._worse, self.design_effect))
-        self._most_not_worse = max(self._most_not_worse, _log_mean(self._not_worse, self.design_effect))
+        self._most_worse = max(self._most_worse, self._wealth(self._worse))
+        self._most_not_worse = max(self._most_not_worse, self._wealth(self._not_worse))
 
     def extend(self, differences: Iterable[float]) -> None:
         for difference in differences:
@@ -66,12 +72,12 @@ class RunningTest:
     @property
     def e_worse(self) -> float:
         """The wealth won by now against "not worse at all"."""
-        return math.exp(min(_log_mean(self._worse, self.design_effect), 700.0))
+        return math.exp(min(self._wealth(self._worse), 700.0))
 
     @property
     def e_not_worse(self) -> float:
         """The wealth won by now against "worse by the margin or more"."""
-        return math.exp(min(_log_mean(self._not_worse, self.design_effect), 700.0))
+        return math.exp(min(self._wealth(self._not_worse), 700.0))
 
     @property
     def p_worse(self) -> float:
@@ -92,28 +98,27 @@ class RunningTest:
         if not self._gains:
             return Estimate(math.nan, math.nan, math.nan, 0)
         gains, counts = np.unique(np.round(np.asarray(self._gains), 4), return_counts=True)
-        weights = counts / self.design_effect
         mean = float(np.asarray(self._gains).mean())
-        low, high = _lower(gains, weights, alpha / 2), -_lower(-gains, weights, alpha / 2)
+        low, high = self._lower(gains, counts, alpha / 2), -self._lower(-gains, counts, alpha / 2)
         if not self.higher_is_better:
             mean, low, high = -mean, -high, -low
         return Estimate(mean, low, high, len(self._gains))
 
+    def _wealth(self, logs: list[float]) -> float:
+        """The logarithm of all players' wealth together."""
+        shares = [log / self.design_effect + purse for log, purse in zip(logs, self._log_purses, strict=True)]
+        most = max(shares)
+        return most + math.log(sum(math.exp(share - most) for share in shares))
 
-def _log_mean(logs: list[float], design_effect: float) -> float:
-    most = max(logs) / design_effect
-    return most + math.log(sum(math.exp(log / design_effect - most) for log in logs)) - _LOG_PLAYERS
-
-
-def _lower(gains: np.ndarray, weights: np.ndarray, alpha: float) -> float:
-    """The largest mean that the wealth by now rejects."""
-    low, high = -1.0, 1.0
-    target = math.log(1 / alpha)
-    while high - low > 2.0**-_HALVINGS:
-        middle = (low + high) / 2
-        logs = weights @ np.log1p(np.outer(gains - middle, STAKES / (1 + max(middle, 0.0))))
-        low, high = (middle, high) if _log_mean([float(log) for log in logs], 1.0) >= target else (low, middle)
-    return low
+    def _lower(self, gains: np.ndarray, counts: np.ndarray, alpha: float) -> float:
+        """The largest mean that the wealth by now rejects."""
+        low, high = -1.0, 1.0
+        target = math.log(1 / alpha)
+        while high - low > 2.0**-_HALVINGS:
+            middle = (low + high) / 2
+            logs = counts @ np.log1p(np.outer(gains - middle, STAKES / (1 + max(middle, 0.0))))
+            low, high = (middle, high) if self._wealth([float(log) for log in logs]) >= target else (low, middle)
+        return low
 
 
 class Clustering:
