@@ -120,7 +120,7 @@ async def serve(
     async with running(project, environment, listening, folder=folder) as run:
         gc.collect()
         gc.freeze()  # What is there now stays: no need to look through it again and again.
-        gc.set_threshold(50_000, 20, 50)
+        gc.set_threshold(10_000, 20, 50)
         sys.setswitchinterval(SWITCH_S)
         announce(_url(listening.host, run.server.port))
         await stopped.wait()
