@@ -28,7 +28,8 @@ def store(folder: Path) -> Any:
 
 def test_a_rollout_from_start_to_abort(folder: Path, store: Store, proveout: Any) -> None:
     where = ("-C", folder)
-    assert json.loads(proveout("rollout", "status", "answers", "--json", "-", *where).out)["state"] == "none"
+    nothing = json.loads(proveout("rollout", "status", "answers", "--json", "-", *where).out)
+    assert (nothing["state"], nothing["weights"], nothing["signals"]) == ("none", {"base": 1.0}, [])
     began = proveout("rollout", "start", "new", "--as", "ada", *where)
     assert began.code == 0
     assert "waits for 1 approvals" in began.out

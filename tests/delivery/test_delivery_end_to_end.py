@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -217,8 +218,9 @@ def started(town: Town) -> None:
     wait_until(lambda: "new" in town.traffic(4, feedback=False), "the canary to serve", interval_s=0.3)
 
 
-def until_over(town: Town, each: int = 40, rounds: int = 60) -> dict[str, Any]:
-    for _ in range(rounds):
+def until_over(town: Town, each: int = 40, seconds: float = 90.0) -> dict[str, Any]:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         town.traffic(each)
         with open_store(town.store_url) as store:
             if not active(store):
@@ -277,8 +279,8 @@ def test_processes_killed_at_any_time_lose_no_decision_and_change_no_assignment(
     random_ = random.Random(3)
     started(town)
     before = assignments(town)
-    for _ in range(6):
-        town.traffic(15)
+    for _ in range(10):
+        town.traffic(10)
         victim = random_.choice([town.controller, town.gateway])
         victim.kill()
         if victim is town.gateway:

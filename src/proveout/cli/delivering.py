@@ -152,13 +152,14 @@ def rollout_start(directory: Path, name: str, *, environment: str, who: str | No
 
 def rollout_status(directory: Path, service_name: str, *, environment: str, json: Path | None) -> None:
     """`proveout rollout status SERVICE`."""
+    from proveout.delivery.desk import declared_champion
     from proveout.delivery.status import in_words, status_of
 
     project = load(directory)
     service = service_named(project, service_name)
-    _environment(project, environment)
+    declared = declared_champion(service, _environment(project, environment)).variant
     with store_of(project) as store:
-        status = status_of(store, service, environment, _now())
+        status = status_of(store, service, environment, _now(), declared)
     _show(in_words(status), json)
     if json is not None:
         write(json, status.to_json().decode())

@@ -30,7 +30,9 @@ from proveout.storage.store import Store
 
 log = logging.getLogger("proveout.controller")
 
-LEASE_S = 15.0
+LEASE_S = 5.0
+"""How long a killed controller keeps others from taking over."""
+
 ALARM_AGAIN_S = 3600.0
 """A degraded champion that nobody can take over from is told of once in this time."""
 

@@ -64,8 +64,10 @@ class RolloutStatus(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=1)
 
 
-def status_of(store: Store, service: Service, environment: str, now: float) -> RolloutStatus:
-    """The newest rollout of a service, with its evidence as of now, or as of when it ended."""
+def status_of(store: Store, service: Service, environment: str, now: float, declared: str = "") -> RolloutStatus:
+    """The newest rollout of a service, with its evidence as of now, or as of when it ended. `declared` is the variant
+    that the environment's file names: it serves where nothing was ever delivered.
+    """
     desk = Desk(store, lambda: now)
     rollout = desk.rollout(environment, service.name)
     if rollout is None:
@@ -74,7 +76,7 @@ def status_of(store: Store, service: Service, environment: str, now: float) -> R
             change=None,
             state="none",
             step=0,
-            weights={},
+            weights={declared: 1.0} if declared else {},
             requests={},
             signals=(),
             reason="nothing was ever delivered here; the environment's file says what is served",
