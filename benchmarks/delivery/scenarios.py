@@ -42,16 +42,23 @@ def promoted(most: float) -> Check:
 
 
 def exposed(most: int | None = None) -> Check:
-    """All are rolled back, the median after at most so many answers of the challenger."""
+    """All are rolled back, the median after at most so many answers of the challenger, as far as so few runs can tell:
+    the limit is missed where the median's 95 % interval (by order statistics) lies above it.
+    """
 
     def check(worlds: list[World]) -> tuple[str, bool]:
         found = sorted(world.exposed for world in worlds if world.rollout.status == "rolled_back")
         share = len(found) / len(worlds)
-        middle = statistics.median(found) if found else math.inf
-        limit = "" if most is None else f" (limit {most:,})"
-        high = found[int(len(found) * 0.9)] if found else math.inf
-        good = share >= 0.9 and (most is None or middle <= most)
-        return f"rolled back {share:.0%}, median {middle:.0f}{limit}, p90 {high:.0f}", good
+        if not found:
+            return "rolled back none", False
+        around = 0.98 * math.sqrt(len(found))
+        low = found[max(0, math.floor(len(found) / 2 - around))]
+        high = found[min(len(found) - 1, math.ceil(len(found) / 2 + around))]
+        limit = "" if most is None else f", limit {most:,}"
+        worst = found[int(len(found) * 0.9)]
+        good = share >= 0.9 and (most is None or low <= most)
+        middle = statistics.median(found)
+        return f"rolled back {share:.0%}, median {middle:.0f} ({low} to {high}{limit}), p90 {worst}", good
 
     return check
 
@@ -152,7 +159,7 @@ def main(runs: int) -> int:
             worlds.append(world)
         text, good = check(worlds)
         missed += not good
-        print(f"{name:<36}{text:<58}{'kept' if good else 'MISSED'}", flush=True)
+        print(f"{name:<36}{text:<66}{'kept' if good else 'MISSED'}", flush=True)
     print(f"\n{time.monotonic() - began:.0f} s")
     return int(missed > 0)
 
