@@ -39,8 +39,8 @@ class Cost:
     exit_code: int
 
 
-def measured(command: list[str], folder: Path) -> Cost:
-    """Run a command to its end."""
+def measured(command: list[str], folder: Path, codes: tuple[int, ...] = (0, 1, 3)) -> Cost:
+    """Run a command to its end, which must be one of these exit codes."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     began = time.monotonic()
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -48,7 +48,7 @@ def measured(command: list[str], folder: Path) -> Cost:
     errors = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     code = os.waitstatus_to_exitcode(status)
-    if code not in (0, 1, 3):
+    if code not in codes:
         sys.exit(f"{' '.join(command)} ended with {code}:\n{errors.decode()[-2000:]}")
     return Cost(time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, code)
 

@@ -117,7 +117,7 @@ def gpus() -> tuple[Gpu, ...]:
         EngineUnread: the extra is not installed.
     """
     try:
-        import pynvml
+        import pynvml  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise EngineUnread("GPU figures need `pip install proveout[gpu]`") from None
     try:
