@@ -99,7 +99,7 @@ async def send_by_apprise(body: Any) -> str:
     try:
         apprise: Any = import_module("apprise")
     except ImportError:
-        raise ErrandFailed("apprise is not installed: pip install apprise") from None
+        raise ErrandFailed("apprise is not installed: pip install proveout[alerts]") from None
     notes = body["alert"]["commonAnnotations"]
     sender = apprise.Apprise()
     sender.add(_resolved(str(body["url"])))
