@@ -1,8 +1,14 @@
 """What all tests share: no proxy stands between them and their own servers, and property tests draw the same cases
 every time."""
 
+import signal
+
 import pytest
 from hypothesis import settings
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell's background jobs ignore Ctrl-C, and so would the commands that tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("proveout", deadline=None, derandomize=True)
 settings.load_profile("proveout")

@@ -253,12 +253,12 @@ def test_stopped_at_any_moment_the_same_command_finishes_the_rest(proveout, tmp_
 
 
 def test_a_disk_that_fills_up_is_said_and_finished_calls_are_kept(proveout, tmp_path):
-    with Endpoint(lambda received: said("word " * 8_000, delay_s=0.005)) as endpoint:
+    with Endpoint(lambda received: said("word " * 4_000, delay_s=0.005)) as endpoint:
         project = hosted_project(tmp_path, endpoint.server.url)
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, limits[1]))
         try:
-            ended = proveout("run", "b", "-C", project)
+            ended = proveout("run", "b", "-C", project, "--concurrency", 4)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert ended.code == 4

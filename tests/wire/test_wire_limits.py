@@ -69,7 +69,7 @@ async def test_the_first_byte_is_waited_for_from_the_end_of_the_upload() -> None
         left = size
         while left:
             left -= len(await reader.read(left))
-            await asyncio.sleep(0.004)
+            await asyncio.sleep(0.012)
         writer.write(whole(b"ok"))
 
     size = 30_000_000  # Kernel buffers hold a few MB of it: the limit must outlast those.
