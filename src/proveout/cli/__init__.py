@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """Entry point of the `proveout` command."""
+    # Numpy's threads would wait for work in a busy loop; ours is small, or runs in processes of its own.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from proveout.cli.exits import guarded
 
     guarded(_app)
