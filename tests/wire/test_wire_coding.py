@@ -22,12 +22,17 @@ def raw_deflate(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
+def zipped(data: bytes) -> bytes:
+    """Without the time of day, so that every test process has the same cases."""
+    return gzip.compress(data, mtime=0)
+
+
 @pytest.mark.parametrize(
     ("coding", "body"),
     [
-        ("gzip", gzip.compress(TEXT)),
-        ("X-GZIP", gzip.compress(TEXT)),
-        ("gzip", gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:])),
+        ("gzip", zipped(TEXT)),
+        ("X-GZIP", zipped(TEXT)),
+        ("gzip", zipped(TEXT[:100]) + zipped(TEXT[100:])),
         ("deflate", zlib.compress(TEXT)),
         ("deflate", raw_deflate(TEXT)),
         ("identity", TEXT),
@@ -78,12 +83,12 @@ async def test_a_bomb_is_stopped_at_the_limit(coding: str) -> None:
     ("coding", "body"),
     [
         ("gzip", b"not gzip at all"),
-        ("gzip", gzip.compress(TEXT)[:-4]),
-        ("gzip", gzip.compress(TEXT)[:-8] + b"\0" * 8),
-        ("gzip", gzip.compress(TEXT) + b"tail"),
+        ("gzip", zipped(TEXT)[:-4]),
+        ("gzip", zipped(TEXT)[:-8] + b"\0" * 8),
+        ("gzip", zipped(TEXT) + b"tail"),
         ("deflate", zlib.compress(TEXT)[:-2]),
         ("deflate", zlib.compress(TEXT) + b"tail"),
-        ("gzip, gzip", gzip.compress(gzip.compress(TEXT))),
+        ("gzip, gzip", zipped(zipped(TEXT))),
         ("br", TEXT),
     ],
 )
