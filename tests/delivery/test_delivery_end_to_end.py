@@ -260,8 +260,9 @@ def test_a_worse_challenger_that_answers_200_is_rolled_back_and_its_failures_are
 def test_an_outage_trips_the_kill_switch_and_users_get_the_champions_answers(town: Town) -> None:
     started(town)
     town.upstream.down = {"new"}
-    for _ in range(40):
+    for _ in range(80):
         assert set(town.traffic(2, feedback=False)) == {"base"}  # The gateway falls back, so that no user sees it.
+        time.sleep(0.3)  # Seven requests a second: a trace takes its way through the store to a decision and back.
         with open_store(town.store_url) as store:
             if not active(store):
                 break
