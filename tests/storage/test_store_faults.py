@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import random
 import resource
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -67,9 +68,10 @@ def test_what_was_acknowledged_survives_kill_9(url: str) -> None:
         acknowledged = [child.stdout.readline().strip() for _ in range(20)]
         time.sleep(moments.uniform(0, 0.25))
         child.kill()
-        acknowledged += child.communicate()[0].split("\n")[:-1]
-        acknowledged = [key for key in acknowledged if key]  # A server under load may end the child before we do.
-        assert acknowledged
+        output, errors = child.communicate()
+        acknowledged += output.split("\n")[:-1]
+        assert child.returncode == -signal.SIGKILL, errors
+        assert len(acknowledged) >= 20
         with open_store(url) as store:
             kept = store.calls.get_many([key.encode() for key in acknowledged])
         assert {key.decode() for key in kept} == set(acknowledged)
