@@ -28,9 +28,10 @@ def load_project(start: Path | str = ".", *, known_scorers: KnownScorers | None 
     root = find_root(Path(start))
     reader = Reader(root)
     settings = reader.document(root / PROJECT_FILE, ProjectFile)
+    prices, hosts = _read_prices(reader)
+    reader.hosts = None if hosts is None else tuple(host.name for host in hosts)
     folders = _read_services(reader, known_scorers)
     environments = _read_environments(reader, folders)
-    prices, hosts = _read_prices(reader)
     if reader.problems or settings is None:
         raise ProjectError(reader.problems)
     _, shape = settings
@@ -41,7 +42,7 @@ def load_project(start: Path | str = ".", *, known_scorers: KnownScorers | None 
         services={folder.name: folder.service for folder in folders if folder.service is not None},
         environments=environments,
         prices=prices,
-        hosts=hosts,
+        hosts=hosts or (),
         settings={"defaults": shape.defaults.model_dump(exclude_none=True), "telemetry": _telemetry(shape)},
     )
 
@@ -116,19 +117,22 @@ def _read_environment(reader: Reader, path: Path, folders: list[ServiceFolder]) 
     )
 
 
-def _read_prices(reader: Reader) -> tuple[tuple[Price, ...], tuple[Host, ...]]:
+def _read_prices(reader: Reader) -> tuple[tuple[Price, ...], tuple[Host, ...] | None]:
+    """Prices and hosts; no hosts (None) where the file has problems, so that nothing is held against it."""
     path = reader.root / "prices.yaml"
     if not path.exists():
         return (), ()
+    before = len(reader.problems)
     read = reader.document(path, PricesFile)
     if read is None:
-        return (), ()
+        return (), None
+    sound = len(reader.problems) == before
     document, shape = read
     prices = [_price(price) for price in shape.prices or []]
     hosts = [Host(**host.model_dump()) for host in shape.hosts or []]
     _refuse_second(reader, document, "prices", [(price.provider, price.model, price.since) for price in prices])
     _refuse_second(reader, document, "hosts", [(host.name, host.since) for host in hosts])
-    return tuple(prices), tuple(hosts)
+    return tuple(prices), tuple(hosts) if sound else None
 
 
 def _price(shape: PriceShape) -> Price:

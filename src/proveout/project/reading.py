@@ -19,11 +19,13 @@ _CHUNK = 1 << 16
 
 
 class Reader:
-    """Reads one project. `problems` grows; nothing is raised."""
+    """Reads one project. `problems` grows; nothing is raised. `hosts` are the price book's machines, None where they
+    are not known."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.problems: list[Problem] = []
+        self.hosts: tuple[str, ...] | None = None
         self._resolved_root = root.resolve()
 
     def shown(self, path: Path) -> str:

@@ -111,6 +111,31 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """The machines of one replica of a variant: `count` of the price book's host `host`.
+
+    `goodput` is the requests per second at which a replica keeps all SLOs, where that is declared; `headroom` the share
+    of it that is planned with; `spare` the replicas kept beside those that the peak needs.
+    """
+
+    host: str
+    count: int = 1
+    goodput: float | None = None
+    headroom: float = 0.8
+    spare: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """What making a change takes: `usd` once, to be paid back within `payback_months`, and `usd_per_month` from then
+    on."""
+
+    usd: float = 0.0
+    usd_per_month: float = 0.0
+    payback_months: float = 12.0
+
+
+@dataclass(frozen=True, slots=True)
 class OutputContract:
     """What a service's answers look like: free text, one of `choices`, or JSON that meets `schema`. At most one is
     set.
@@ -134,8 +159,8 @@ class Variant:
     """A complete, immutable way to serve a service.
 
     `fingerprint` is the hash of all that its answers depend on: model, endpoint, parameters, prompt text, examples,
-    pre- and post-processing (with the bytes of files and Python functions that they name). Its name, comments, key and
-    limits are left out.
+    pre- and post-processing (with the bytes of files and Python functions that they name). Its name, comments, key,
+    limits and machines are left out.
     """
 
     name: str
@@ -149,6 +174,7 @@ class Variant:
     path: Path
     output: OutputContract = OutputContract()
     examples: tuple[Mapping[str, Any], ...] = ()
+    machine: Machine | None = None
 
     def render(self, input: Mapping[str, Any]) -> tuple[Message, ...]:
         """The messages to send for one example's input: pre-processing, then few-shot examples, then the prompt."""
@@ -228,6 +254,7 @@ class Service:
     allow_code_execution: bool = False
     traffic: Mapping[str, Any] = field(default_factory=dict)
     rollout: Mapping[str, Any] = field(default_factory=dict)
+    worth: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -248,6 +275,7 @@ class Change:
     path: Path
     fallback: str | None = None
     rollout: Mapping[str, Any] | None = None
+    migration: Migration | None = None
 
 
 @dataclass(frozen=True, slots=True)

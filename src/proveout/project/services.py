@@ -15,6 +15,7 @@ from proveout.project.records import (
     Change,
     DatasetKind,
     DatasetRef,
+    Migration,
     Objective,
     ObjectiveSpec,
     OutputContract,
@@ -85,6 +86,7 @@ def read_service(reader: Reader, folder: Path, known_scorers: KnownScorers | Non
         allow_code_execution=shape.allow_code_execution,
         traffic={} if shape.traffic is None else shape.traffic.model_dump(exclude_none=True),
         rollout=rollout_record(shape.rollout) or {},
+        worth={} if shape.worth is None else shape.worth.model_dump(),
     )
     return ServiceFolder(folder.name, service, names)
 
@@ -350,4 +352,12 @@ def _read_change(
         path=path,
         fallback=shape.fallback,
         rollout=rollout_record(shape.rollout),
+        migration=_migration(shape.migration),
     )
+
+
+def _migration(shape: Any) -> Migration | None:
+    if shape is None:
+        return None
+    usd = shape.usd + shape.hours * (shape.usd_per_hour or 0.0)
+    return Migration(usd, shape.usd_per_month, shape.payback_months)

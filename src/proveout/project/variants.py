@@ -16,7 +16,7 @@ from proveout.project.processing import normalised_steps
 from proveout.project.prompt_files import PromptFile, check_variables, read_prompt
 from proveout.project.prompts import Prompt
 from proveout.project.reading import Reader
-from proveout.project.records import Lineage, OutputContract, Variant
+from proveout.project.records import Lineage, Machine, OutputContract, Variant
 from proveout.project.shapes import PairShape, VariantFile
 from proveout.project.validation import validated
 
@@ -48,6 +48,7 @@ class VariantReader:
         postprocess = self._steps(document, "postprocess", shape.postprocess)
         self._check_choice_step(document, postprocess)
         examples = self._examples(document, shape.examples)
+        self._check_machine(document, shape.machine)
         prompt = self._prompt(document, shape.prompt, free=any("python" in step for step in preprocess))
         if len(self.reader.problems) > before or model is None or self.inputs is None or self.output is None:
             return None
@@ -71,7 +72,18 @@ class VariantReader:
             path=path,
             output=self.output,
             examples=tuple({"input": asked, "output": answered} for asked, answered in examples),
+            machine=None if shape.machine is None else Machine(**shape.machine.model_dump()),
         )
+
+    def _check_machine(self, document: Document, machine: Any) -> None:
+        known = self.reader.hosts
+        if machine is not None and machine.host is not None and known is not None and machine.host not in known:
+            instead = (
+                suggestion(machine.host, known)
+                if known
+                else f"Add to prices.yaml `hosts: [{{name: {machine.host}, since: 2026-01-31, usd_per_hour: 2.5}}]`."
+            )
+            self._refuse(document, ("machine", "host"), f"prices.yaml has no host `{machine.host}`", instead)
 
     # --- prompt
 

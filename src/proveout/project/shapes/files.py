@@ -23,6 +23,7 @@ from proveout.project.shapes._base import (
     written_as,
 )
 from proveout.project.shapes.model import FAMILY_OF_PROVIDER, Address, Headers
+from proveout.project.shapes.money import Migration
 from proveout.project.shapes.service import RolloutShape
 
 
@@ -110,6 +111,11 @@ class ChangeFile(Shape):
         default=None,
         description="Another rollout than the service's.",
         examples=[{"steps": [{"canary": {"weight": "10%", "requests": 500}}]}],
+    )
+    migration: Migration | None = Field(
+        default=None,
+        description="What making the change takes, for its payback.",
+        examples=[{"hours": 40, "usd_per_hour": 90}],
     )
 
 

@@ -30,6 +30,7 @@ from proveout.project.shapes._base import (
     told_apart_by,
     written_as,
 )
+from proveout.project.shapes.money import Worth
 
 # --- what comes in and goes out
 
@@ -329,6 +330,12 @@ class TrafficShape(Shape):
         description="By how much the requests of a month may differ from that: one standard deviation, as a share.",
         examples=["15%"],
     )
+    peak_to_mean: Annotated[Amount, Field(ge=1)] | None = Field(
+        default=None,
+        description="How many times the month's mean its busiest minutes have; 2 unless set. Machines of your own are "
+        "counted for that.",
+        examples=[3],
+    )
 
 
 _REQUESTS = Field(description="Requests to see before the next step.", examples=[500])
@@ -485,6 +492,9 @@ class ServiceFile(Shape):
     )
     traffic: TrafficShape | None = Field(
         default=None, description="How much it is used.", examples=[{"requests_per_month": 3000000}]
+    )
+    worth: Worth | None = Field(
+        default=None, description="What its answers are worth.", examples=[{"usd_per_success": 0.02}]
     )
     rollout: RolloutShape | None = Field(
         default=None,

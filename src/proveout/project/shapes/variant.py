@@ -10,6 +10,7 @@ from pydantic import Field, Tag
 from proveout.project.problems import suggestion
 from proveout.project.shapes._base import Name, Refusal, RelativePath, Shape, Text, checked_by, tag, told_apart_by
 from proveout.project.shapes.model import ModelShape
+from proveout.project.shapes.money import MachineShape
 from proveout.project.shapes.steps import InputStep, OutputStep
 
 _SET_ELSEWHERE = {
@@ -116,7 +117,7 @@ class VariantFile(Shape):
 
     Its fingerprint is the hash of all that its answers depend on: model, address, parameters, prompt with its
     includes, examples, steps, output contract, and the bytes of recordings and of your Python files. Name, comments,
-    key, limits and lineage are left out.
+    key, limits, lineage and machines are left out.
     """
 
     variant: Name = Field(description="The variant's name, the same as the file's.", examples=["haiku"])
@@ -154,6 +155,11 @@ class VariantFile(Shape):
     )
     lineage: LineageShape = Field(
         default_factory=LineageShape, description="Where the model came from.", examples=[{"kind": "api"}]
+    )
+    machine: MachineShape | None = Field(
+        default=None,
+        description="The machines that serve it, where it is a model of your own: paid by the hour, not by the token.",
+        examples=[{"host": "h100-x1", "count": 1}],
     )
 
 
