@@ -68,9 +68,9 @@ def test_traffic_keeps_its_mean() -> None:
 
 def test_the_migration_is_paid_back_in_months() -> None:
     arms = np.full(50, 0.002), np.full(50, 0.001)
-    assert monthly_impact(*arms, Traffic(1e6), worth=Worth(migration=6_000)).payback_months == pytest.approx(6)
-    assert monthly_impact(*arms[::-1], Traffic(1e6), worth=Worth(migration=6_000)).payback_months is None
-    assert monthly_impact(*arms, Traffic(1e6)).payback_months == 0
+    assert monthly_impact(*arms, Traffic(1e6), worth=Worth(migration=6_000)).payback.months == pytest.approx(6)
+    assert monthly_impact(*arms[::-1], Traffic(1e6), worth=Worth(migration=6_000)).payback.months is None
+    assert monthly_impact(*arms, Traffic(1e6)).payback.months == 0
 
 
 def test_the_score_rewards_savings_and_charges_for_doubt() -> None:

@@ -62,7 +62,7 @@ def test_a_bill_split_by_hand() -> None:
     spent = Spent(
         Tokens(2_000, 100, reasoning_tokens=40),
         AnswerParts(useful=10, syntax=20, unread=10),
-        needless_reasoning=True,
+        needless_reasoning=40,
         prefix_tokens=1_500,
     )
     found = split_bill([spent], PRICE)
@@ -91,10 +91,11 @@ requests = st.builds(
         lambda t: t.cached_tokens <= t.input_tokens
     ),
     st.builds(AnswerParts, amounts, amounts, amounts, amounts),
-    st.booleans(),
+    amounts,
     st.booleans(),
     st.integers(0, 3),
     amounts,
+    st.booleans(),
 )
 
 
@@ -103,7 +104,7 @@ requests = st.builds(
 def test_all_lines_add_up_to_the_bill(spent: list[Spent], factor: float) -> None:
     found = split_bill(spent, PRICE, factor)
     billed = math.fsum(
-        cost_usd(PRICE, one.tokens, factor)
+        (cost_usd(PRICE, one.tokens, factor) if one.answered else 0.0)
         + one.billed_retries * cost_usd(PRICE, Tokens(one.tokens.input_tokens, 0, one.tokens.cached_tokens), factor)
         for one in spent
     )

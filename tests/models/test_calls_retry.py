@@ -115,3 +115,20 @@ def test_a_first_answer_is_passed_on_as_it_is() -> None:
     generation = Generation(text="x")
     model, _ = retrying(ScriptedModel(lambda *_: generation))
     assert run(model.generate(ask())) is generation
+
+
+def test_tries_that_an_endpoint_bills_in_vain_are_counted() -> None:
+    kinds = iter(["cut", "overloaded", "malformed"])
+    endpoint = ScriptedModel(lambda number, _: failure(next(kinds)) if number <= 3 else Generation(text="x"))
+    model, _ = retrying(endpoint)
+    generation = run(model.generate(ask()))
+    assert (generation.attempts, generation.discarded) == (4, 2)
+    lost, _ = retrying(first_failing(100, failure("cut")), retries=2)
+    with pytest.raises(ModelError) as raised:
+        run(lost.generate(ask()))
+    assert (raised.value.attempts, raised.value.discarded) == (3, 3)
+
+
+def test_a_refused_try_is_not_billed() -> None:
+    assert failure("timeout", status=408).discarded == 0
+    assert failure("overloaded", status=529).discarded == 0

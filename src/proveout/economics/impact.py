@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from proveout.economics.machines import Serving, machines_usd_per_month
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DRAWS = 10_000
+BINS = 40
 MANY_CLUSTERS = 500
 CAUTION = 0.2
 """The quantile of the net value that the score rests on, so that doubt costs points."""
@@ -23,10 +26,12 @@ SCALE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Requests in a month, with their relative standard deviation."""
+    """Requests in a month, with their relative standard deviation; and how many times the mean the busiest minutes
+    have, for which machines of one's own are counted."""
 
     requests_per_month: float
     uncertainty: float = 0.0
+    peak_to_mean: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +53,8 @@ class Worth:
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """How far the monthly difference moves when only this input varies: its P5 and P95, and its share of the variance
-    that all such lone movements add up to."""
+    """How far the monthly outcome moves when only this input varies: its P5 and P95, and its share of the variance that
+    all such lone movements add up to. The outcome is the difference of the bills less the worth of more successes."""
 
     name: str
     low: float
@@ -58,11 +63,34 @@ class Driver:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """The 5th, 50th and 95th percentile of simulated months, in dollars."""
+
+    p5: float
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True, slots=True)
+class Payback:
+    """In how many months the value of the median month pays for `usd` of migration, with those of the P95 and of the P5
+    month; None: never. `in_time` is the probability that it is paid within `within` months."""
+
+    usd: float
+    months: float | None
+    soonest: float | None
+    latest: float | None
+    within: float
+    in_time: float
+
+
+@dataclass(frozen=True, slots=True)
 class Impact:
     """The monthly difference in dollars, challenger - champion: less than 0 saves.
 
-    `champion_usd` is what the champion costs in a month; `payback_months` how long the median saving takes to pay the
-    migration (None where it never does); `score` runs from 0 to 100, 50 being a change that neither earns nor costs.
+    `champion_usd` is what the champion costs in a month. `value` is what a month gains in all: what is saved, and the
+    worth of more successes. `middle` is the outcome (see `Driver`) without any doubt. `score` runs from 0 to 100, 50
+    being a change that neither earns nor costs. `counts` tell how often the difference fell between two `edges`.
     """
 
     p5: float
@@ -71,14 +99,19 @@ class Impact:
     saves: float
     champion_usd: float
     challenger_usd: float
+    value: Spread
+    payback: Payback
+    middle: float
     drivers: tuple[Driver, ...]
-    payback_months: float | None
     score: float
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
     draws: int
     seed: int
 
 
 _Inputs = dict[str, Any]
+_Outcome = Callable[[_Inputs], Any]
 
 
 def monthly_impact(
@@ -87,6 +120,7 @@ def monthly_impact(
     traffic: Traffic,
     *,
     price_uncertainty: tuple[float, float] = (0.0, 0.0),
+    machines: tuple[Serving | None, Serving | None] = (None, None),
     worth: Worth | None = None,
     draws: int = DRAWS,
     seed: int = 0,
@@ -97,8 +131,9 @@ def monthly_impact(
         champion: dollars per request, one mean per cluster, shape (K,).
         challenger: the same clusters in the same order; they are drawn in pairs, as in the paired test.
         traffic: how many requests a month has (lognormal).
-        price_uncertainty: relative standard deviations of both variants' prices (lognormal), for offers not yet
-            signed and utilisations not yet measured.
+        price_uncertainty: relative standard deviations of both variants' prices (lognormal), for offers not yet signed.
+        machines: what serves each variant that is paid by the hour. Its month costs whole replicas for the drawn
+            traffic at the drawn goodput, whatever its dollars per request say.
         worth: what else counts in money.
         draws: months drawn.
         seed: of every draw.
@@ -112,36 +147,44 @@ def monthly_impact(
         raise ValueError("a cost is NaN; leave clusters of unknown cost out")
     worth = worth or Worth()
     random = np.random.default_rng(seed)
-    first, second = _bootstrap_means(champion, challenger, draws, random)
-    inputs = {
-        "tokens": (first, second),
-        "traffic": (_lognormal(traffic.requests_per_month, traffic.uncertainty, draws, random),),
-        "champion's prices": (_lognormal(1.0, price_uncertainty[0], draws, random),),
-        "challenger's prices": (_lognormal(1.0, price_uncertainty[1], draws, random),),
-        "successes": (random.normal(worth.successes_gained, worth.successes_error, draws),),
+    inputs: _Inputs = {
+        "tokens": _bootstrap_means(champion, challenger, draws, random),
+        "traffic": _lognormal(traffic.requests_per_month, traffic.uncertainty, draws, random),
     }
-    middles = {
+    middles: _Inputs = {
         "tokens": (float(champion.mean()), float(challenger.mean())),
-        "traffic": (traffic.requests_per_month,),
-        "champion's prices": (1.0,),
-        "challenger's prices": (1.0,),
-        "successes": (worth.successes_gained,),
+        "traffic": traffic.requests_per_month,
     }
-    bill = _bill(worth)
-    difference = bill(inputs)
-    value = -difference + worth.per_success * inputs["successes"][0] * inputs["traffic"][0]
-    spend = middles["traffic"][0] * middles["tokens"][0]
-    p5, p50, p95 = (float(one) for one in np.quantile(difference, (0.05, 0.5, 0.95)))
+    for arm, name in enumerate(("champion", "challenger")):
+        inputs[f"{name}'s prices"] = _lognormal(1.0, price_uncertainty[arm], draws, random)
+        middles[f"{name}'s prices"] = 1.0
+    inputs["successes"] = random.normal(worth.successes_gained, worth.successes_error, draws)
+    middles["successes"] = worth.successes_gained
+    for name, serving in zip(("champion", "challenger"), machines, strict=True):
+        if serving is not None:
+            inputs[f"{name}'s goodput"] = _lognormal(serving.goodput, serving.goodput_doubt, draws, random)
+            middles[f"{name}'s goodput"] = serving.goodput
+    bills = _bills(traffic, machines)
+    difference = _difference(bills, worth)
+    net = _net(difference, worth)
+    changes, value = difference(inputs), -net(inputs)
+    edges, counts = _histogram(changes)
+    spread, gained = _spread(changes), _spread(value)
+    champion_usd, challenger_usd = (float(bill(middles)) for bill in bills)
     return Impact(
-        p5=p5,
-        p50=p50,
-        p95=p95,
-        saves=float(np.mean(difference < 0)),
-        champion_usd=spend,
-        challenger_usd=middles["traffic"][0] * middles["tokens"][1],
-        drivers=_drivers(inputs, middles, _net(worth, bill), draws),
-        payback_months=worth.migration / -p50 if p50 < 0 else (None if worth.migration or p50 > 0 else 0.0),
-        score=economic_score(value - worth.migration / worth.payback_months, spend),
+        p5=spread.p5,
+        p50=spread.p50,
+        p95=spread.p95,
+        saves=float(np.mean(changes < 0)),
+        champion_usd=champion_usd,
+        challenger_usd=challenger_usd,
+        value=gained,
+        payback=_payback(gained, value, worth),
+        middle=float(net(middles)),
+        drivers=_drivers(inputs, middles, net, draws),
+        score=economic_score(value - worth.migration / worth.payback_months, champion_usd),
+        edges=edges,
+        counts=counts,
         draws=draws,
         seed=seed,
     )
@@ -159,21 +202,64 @@ def economic_score(net_values: NDArray[Any] | float, monthly_spending: float) ->
     return 50.0 + 50.0 * float(np.sign(careful))
 
 
-def _bill(worth: Worth) -> Callable[[_Inputs], Any]:
-    def difference(inputs: _Inputs) -> Any:
-        champion, challenger = inputs["tokens"]
-        (requests,), (old,), (new,) = inputs["traffic"], inputs["champion's prices"], inputs["challenger's prices"]
-        return requests * (challenger * new - champion * old) + worth.operations_per_month
+def _bills(traffic: Traffic, machines: tuple[Serving | None, Serving | None]) -> tuple[_Outcome, _Outcome]:
+    """What a month costs, of each variant: by the token, or in whole replicas."""
 
-    return difference
+    def bill(arm: int, name: str, serving: Serving | None) -> _Outcome:
+        if serving is None:
+            return lambda inputs: inputs["traffic"] * inputs["tokens"][arm] * inputs[f"{name}'s prices"]
+
+        def hosted(inputs: _Inputs) -> Any:
+            month = machines_usd_per_month(
+                serving, inputs["traffic"], traffic.peak_to_mean, inputs[f"{name}'s goodput"]
+            )
+            return month * inputs[f"{name}'s prices"]
+
+        return hosted
+
+    return bill(0, "champion", machines[0]), bill(1, "challenger", machines[1])
 
 
-def _net(worth: Worth, bill: Callable[[_Inputs], Any]) -> Callable[[_Inputs], Any]:
+def _difference(bills: tuple[_Outcome, _Outcome], worth: Worth) -> _Outcome:
+    return lambda inputs: bills[1](inputs) - bills[0](inputs) + worth.operations_per_month
+
+
+def _net(difference: _Outcome, worth: Worth) -> _Outcome:
     """The monthly difference with the worth of successes taken off."""
-    return lambda inputs: bill(inputs) - worth.per_success * inputs["successes"][0] * inputs["traffic"][0]
+    return lambda inputs: difference(inputs) - worth.per_success * inputs["successes"] * inputs["traffic"]
 
 
-def _drivers(inputs: _Inputs, middles: _Inputs, outcome: Callable[[_Inputs], Any], draws: int) -> tuple[Driver, ...]:
+def _spread(values: NDArray[Any]) -> Spread:
+    return Spread(*(float(one) for one in np.quantile(values, (0.05, 0.5, 0.95))))
+
+
+def _payback(gained: Spread, value: NDArray[Any], worth: Worth) -> Payback:
+    def months(usd_per_month: float) -> float | None:
+        if usd_per_month > 0:
+            return worth.migration / usd_per_month
+        return None if worth.migration or usd_per_month < 0 else 0.0
+
+    return Payback(
+        usd=worth.migration,
+        months=months(gained.p50),
+        soonest=months(gained.p95),
+        latest=months(gained.p5),
+        within=worth.payback_months,
+        in_time=float(np.mean(value * worth.payback_months >= worth.migration)),
+    )
+
+
+def _histogram(values: NDArray[Any]) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Equal bins from the 0.5th to the 99.5th percentile, the end bins with all beyond; nothing where there is no
+    doubt."""
+    low, high = (float(one) for one in np.quantile(values, (0.005, 0.995)))
+    if not high - low > 1e-9 * max(abs(low), abs(high)):
+        return (), ()
+    counts, edges = np.histogram(np.clip(values, low, high), BINS, (low, high))
+    return tuple(float(edge) for edge in edges), tuple(int(count) for count in counts)
+
+
+def _drivers(inputs: _Inputs, middles: _Inputs, outcome: _Outcome, draws: int) -> tuple[Driver, ...]:
     """A tornado: each input varies alone while the others stay in the middle; the largest first, without those that
     move nothing."""
     moved: list[tuple[str, float, float, float]] = []

@@ -18,8 +18,8 @@ SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
 @dataclass(frozen=True, slots=True)
 class Serving:
     """How one replica serves a workload: `goodput` is the requests per second at which it still keeps all SLOs (from a
-    load test), on `machines` of a host. `headroom` is the share of it that may be planned with, `spare` the replicas
-    kept beside (for a rollout, or a failure)."""
+    load test; `goodput_doubt` is its relative standard deviation), on `machines` of a host. `headroom` is the share of
+    it that may be planned with, `spare` the replicas kept beside (for a rollout, or a failure)."""
 
     host: Host
     goodput: float
@@ -28,6 +28,7 @@ class Serving:
     spare: int = 0
     input_tokens: float = 0.0
     output_tokens: float = 0.0
+    goodput_doubt: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.goodput > 0 or not 0 < self.headroom <= 1 or self.machines < 1 or self.spare < 0:
@@ -80,6 +81,15 @@ def machine_usd_per_hour(host: Host) -> float:
 
 def replica_usd_per_month(serving: Serving) -> float:
     return serving.machines * machine_usd_per_hour(serving.host) * HOURS_PER_MONTH
+
+
+def machines_usd_per_month(serving: Serving, requests_per_month: Any, peak_to_mean: float, goodput: Any) -> Any:
+    """What whole replicas for these months cost; numbers or arrays, of requests and of the goodput of one replica."""
+    import numpy as np
+
+    peak = np.asarray(requests_per_month) / SECONDS_PER_MONTH * peak_to_mean
+    working = np.maximum(1, np.ceil(peak / (np.asarray(goodput) * serving.headroom) - 1e-9))
+    return (working + serving.spare) * replica_usd_per_month(serving) + serving.host.people_usd_per_month
 
 
 def hosting(serving: Serving, requests_per_month: float, peak_to_mean: float = 2.0) -> Hosting:

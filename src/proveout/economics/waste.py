@@ -34,18 +34,19 @@ SHORTEST_PREFIX = 1024
 class Spent:
     """One request as it was paid for.
 
-    `parts` are the characters of the visible answer by use. `needless_reasoning` says that an answer without reasoning
-    was equally right; `lost` that the answer was cut and could not be used. `billed_retries` are further tries that
-    were paid for in vain, each with all of the input. `prefix_tokens` is how much of the input every request of this
-    variant begins with.
+    `parts` are the characters of the visible answer by use. `needless_reasoning` are reasoning tokens that changed
+    nothing; `lost` says that the answer was cut and could not be used. `billed_retries` are further tries that were
+    paid for in vain, each with all of the input; where not `answered`, there were no others. `prefix_tokens` is how
+    much of the input every request of this variant begins with.
     """
 
     tokens: Tokens
     parts: AnswerParts = _NOTHING_SAID
-    needless_reasoning: bool = False
+    needless_reasoning: int = 0
     lost: bool = False
     billed_retries: int = 0
     prefix_tokens: int = 0
+    answered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +118,17 @@ def _split(spent: Spent, price: Price, factor: float) -> dict[Kind, tuple[int, f
     if spent.billed_retries:
         once = cost_usd(price, Tokens(tokens.input_tokens, 0, tokens.cached_tokens), factor)
         found["retried"] = (spent.billed_retries * tokens.input_tokens, spent.billed_retries * once)
+    if not spent.answered:
+        return found
     if spent.lost:
         found["truncated"] = (tokens.input_tokens + tokens.output_tokens, paid)
         return found
     reasoning = min(tokens.reasoning_tokens, tokens.output_tokens)
     visible = tokens.output_tokens - reasoning
     rate, thought_rate, saved_rate = _rates(price, tokens, factor)
-    if spent.needless_reasoning and reasoning:
-        found["reasoning"] = (reasoning, reasoning * thought_rate)
+    needless = min(spent.needless_reasoning, reasoning)
+    if needless > 0:
+        found["reasoning"] = (needless, needless * thought_rate)
     parts = spent.parts
     by_part = _shares([parts.useful, parts.syntax, parts.unread, parts.talk], visible)
     for kind, amount in zip(("syntax", "unread", "talk"), by_part[1:], strict=True):

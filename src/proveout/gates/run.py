@@ -201,7 +201,7 @@ async def _collect(
     optional = frozenset(place for place, metric in enumerate(scoring.metrics) if metric.optional)
     failures, seen = FailureCollector(optional), ReadingCollector()
     flipped = FlipCollector(scoring.index(_shown_metric(prepared)))
-    spending = SpendingCollector()
+    spending = SpendingCollector(_right_answers(prepared))
     calibrations = await scoring.calibrate(models) if prepared.gates else {}
     recorder = OutcomeRecorder(store, run, scoring.names)
     table = await evaluate(
@@ -357,6 +357,12 @@ def _shown_metric(prepared: Prepared) -> str:
     wanted = next((spec.metric for _, spec in prepared.gates if spec.objective == "accuracy"), None)
     names = prepared.scoring.names
     return wanted if wanted in names else names[0]
+
+
+def _right_answers(prepared: Prepared) -> int | None:
+    """The place of the metric that says which answers are right; None where less of it is better."""
+    shown = _shown_metric(prepared)
+    return None if shown in prepared.scoring.lower_is_better else prepared.scoring.index(shown)
 
 
 def _settings(prepared: Prepared, tally: Tally, seconds: Any) -> dict[str, Any]:

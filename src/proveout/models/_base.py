@@ -57,7 +57,8 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """One finished answer. `usage` is None where the endpoint did not say; `cost_usd` is what this answer costs, None
-    where that is unknown. `attempts` counts tries. For a `cached` answer nothing was paid now; its cost is by today's
+    where that is unknown. `attempts` counts tries; `discarded` those before it that an endpoint bills although no
+    answer came of them (see `BILLED_IN_VAIN`). For a `cached` answer nothing was paid now; its cost is by today's
     prices.
     """
 
@@ -70,8 +71,13 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     timings: Timings | None = None
     model: str = ""
     attempts: int = 1
+    discarded: int = 0
     cached: bool = False
     cost_usd: float | None = None
+
+
+BILLED_IN_VAIN = frozenset({"cut", "timeout", "malformed", "too_large"})
+"""Kinds of failed tries that an endpoint worked on, and will bill, although their answer could not be used."""
 
 
 class ModelError(Exception):
@@ -79,7 +85,7 @@ class ModelError(Exception):
     could help.
 
     Kinds: connect, timeout, status, rate_limit, overloaded, cut, malformed, too_large, auth, bad_request, no_recording,
-    budget.
+    budget. `attempts` counts tries, `discarded` those of them that are billed all the same.
     """
 
     def __init__(
@@ -91,8 +97,11 @@ class ModelError(Exception):
         status: int | None = None,
         retry_after_s: float | None = None,
         attempts: int = 1,
+        discarded: int | None = None,
     ) -> None:
         super().__init__(message)
+        billed = kind in BILLED_IN_VAIN and status in (None, 200)
+        self.discarded = int(billed) if discarded is None else discarded
         self.kind = kind
         self.retryable = retryable
         self.status = status

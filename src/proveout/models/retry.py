@@ -48,7 +48,7 @@ class Retrying:
         self._sleep = sleep
 
     async def generate(self, request: Request) -> Generation:
-        """One answer, with the number of tries that it took.
+        """One answer, with the number of tries that it took and how many of them were paid for in vain.
 
         Raises:
             ModelError: the last try's; `attempts` says how many were made.
@@ -64,7 +64,7 @@ class Retrying:
         await self._model.aclose()
 
     async def _again(self, request: Request, error: ModelError) -> Generation:
-        paused = 0.0
+        paused, discarded = 0.0, error.discarded
         for attempt in range(1, self._retries + 1):
             pause = backoff(attempt, error, self._random())
             paused += pause
@@ -74,10 +74,12 @@ class Retrying:
             try:
                 generation = await self._model.generate(request)
             except ModelError as later:
+                discarded += later.discarded
                 later.attempts = attempt + 1
                 error = later
                 if not error.retryable:
                     break
             else:
-                return msgspec.structs.replace(generation, attempts=attempt + 1)
+                return msgspec.structs.replace(generation, attempts=attempt + 1, discarded=discarded)
+        error.discarded = discarded
         raise error
