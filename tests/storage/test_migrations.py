@@ -19,8 +19,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, text
 
-from proveout.storage import StoreError, open_store, schema, tables
+from proveout.storage import LedgerEntry, Release, Run, StoreError, open_store, schema, tables
 from proveout.storage.database import Database
+from proveout.storage.rows import BY_TABLE
 from proveout.testing.servers import PostgresServer
 
 MIGRATIONS = Path(schema.__file__).parent / "migrations"
@@ -285,17 +286,26 @@ def test_a_migration_that_fails_changes_nothing(url: str, request: pytest.Fixtur
 
 def test_a_current_store_opens_without_importing_alembic(url: str) -> None:
     open_store(url).close()
-    program = (
-        "import sys; from proveout.storage import open_store; open_store(sys.argv[1]).close();"
-        "print([name for name in ('alembic', 'mako', 'sqlalchemy.orm') if name in sys.modules])"
+    loaded = loaded_by(f"import sys; from proveout.storage import open_store; open_store({url!r}).close()")
+    assert not loaded & {"alembic", "mako", "sqlalchemy.orm"}
+    assert "sqlalchemy" not in loaded or not url.startswith("sqlite")
+
+
+def loaded_by(program: str) -> set[str]:
+    """The modules that a program leaves loaded."""
+    program = f"import sys\n{program}\nprint('\\n'.join(sys.modules))"
+    return set(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     )
-    done = subprocess.run([sys.executable, "-c", program, url], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+
+
+def test_rows_and_records_name_the_columns_of_the_tables() -> None:
+    for name, rows in BY_TABLE.items():
+        table = tables.metadata.tables[name]
+        assert rows.columns == tuple(c.name for c in table.columns if c is not table.autoincrement_column), name
+    for record, table in ((Run, tables.runs), (LedgerEntry, tables.ledger), (Release, tables.releases)):
+        assert {*record.__struct_fields__} == {column.name for column in table.columns} - {"scorecard"}
 
 
 def test_importing_the_room_imports_no_database_library() -> None:
-    program = (
-        "import sys, proveout.storage; print([n for n in ('sqlalchemy', 'sqlite3', 'psycopg') if n in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert not loaded_by("import proveout.storage") & {"sqlalchemy", "sqlite3", "psycopg"}

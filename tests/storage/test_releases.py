@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from proveout.storage import Feedback, Release, Trace, open_store, tables
+from proveout.storage import Feedback, Release, Trace, open_store
+from proveout.storage.rows import TRACES
 from proveout.storage.traces import trace_row
 
 
@@ -38,8 +39,8 @@ def test_a_trace_comes_back_as_it_was_written_and_only_once(url: str) -> None:
     trace = Trace(id="t1", service="triage", environment="production", e2e=0.5, valid=True, ttft=0.25, unit="u")
     with open_store(url) as store:
         for _ in range(2):
-            store.writer.put_nowait(tables.traces, trace_row(trace))
-        store.writer.put_nowait(tables.traces, trace_row(msgspec.structs.replace(trace, id="t2", service="chat")))
+            store.writer.put_nowait(TRACES, trace_row(trace))
+        store.writer.put_nowait(TRACES, trace_row(msgspec.structs.replace(trace, id="t2", service="chat")))
         store.writer.flush()
         (found,) = store.traces.after(service="triage", environment="production")
         assert found.trace == trace == store.traces.get("t1")

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from proveout.storage import Outcome, Store, StoreError, WriterFull, open_store, tables
-from proveout.storage.database import Database, Driver
+from proveout.storage import Outcome, Store, StoreError, WriterFull, open_store
+from proveout.storage.database import Database
+from proveout.storage.driver import Driver
+from proveout.storage.rows import CALLS
 from proveout.storage.writer import Writer
 
 
@@ -86,10 +88,10 @@ def test_a_full_queue_makes_put_wait_and_refuses_put_nowait(url: str) -> None:
     row = (b"key", b"", 0.0)
 
     async def crowd() -> None:
-        waiting = [asyncio.ensure_future(writer.put(tables.calls, (bytes([n]), b"", 0.0))) for n in range(60)]
+        waiting = [asyncio.ensure_future(writer.put(CALLS, (bytes([n]), b"", 0.0))) for n in range(60)]
         await asyncio.sleep(0)
         with pytest.raises(WriterFull, match="10 rows are waiting"):
-            writer.put_nowait(tables.calls, row)
+            writer.put_nowait(CALLS, row)
         await asyncio.gather(*waiting)
 
     asyncio.run(crowd())
@@ -101,7 +103,7 @@ def test_a_full_queue_makes_put_wait_and_refuses_put_nowait(url: str) -> None:
 
 def test_a_refused_row_does_not_take_its_neighbours_with_it(store: Store) -> None:
     async def put_all() -> list[BaseException | None]:
-        bad = store.writer.put(tables.calls, (b"bad", None, 0.0))
+        bad = store.writer.put(CALLS, (b"bad", None, 0.0))
         good = [store.calls.put(bytes([number]), b"") for number in range(20)]
         return await asyncio.gather(*good[:10], bad, *good[10:], return_exceptions=True)
 
@@ -125,7 +127,7 @@ def test_a_row_that_the_driver_can_not_carry_is_refused(store: Store) -> None:
 
 
 def test_a_refused_row_that_nobody_awaits_is_told_by_flush(store: Store) -> None:
-    store.writer.put_nowait(tables.calls, (b"bad", None, 0.0))
+    store.writer.put_nowait(CALLS, (b"bad", None, 0.0))
     with pytest.raises(StoreError, match="a row was refused"):
         store.writer.flush()
     store.writer.flush()
@@ -133,7 +135,7 @@ def test_a_refused_row_that_nobody_awaits_is_told_by_flush(store: Store) -> None
 
 def test_a_refused_row_that_nobody_awaits_is_told_by_close(url: str) -> None:
     store = open_store(url)
-    store.writer.put_nowait(tables.calls, (b"bad", None, 0.0))
+    store.writer.put_nowait(CALLS, (b"bad", None, 0.0))
     with pytest.raises(StoreError, match="a row was refused"):
         store.close()
 

@@ -21,7 +21,7 @@ from proveout.storage.records import Feedback, Release, Trace
 
 if TYPE_CHECKING:
     from proveout.storage import Store
-    from proveout.storage.database import Driver
+    from proveout.storage.driver import Driver
 
 log = logging.getLogger("proveout.gateway")
 
@@ -176,13 +176,14 @@ class StoreLink:
     def _insert(self, rows: Mapping[str, list[Row]]) -> bool:
         """Whether the store took them. A row that it refuses for its own sake is left out, so that it can't hold up
         the others."""
-        from proveout.storage import StoreError, tables
+        from proveout.storage import StoreError
+        from proveout.storage.rows import BY_TABLE
 
         driver = self._driver
         if driver is None:
             return False
         try:
-            driver.insert([(tables.metadata.tables[name], some) for name, some in rows.items()])
+            driver.insert([(BY_TABLE[name], some) for name, some in rows.items()])
         except StoreError as error:
             if error.trouble not in _ROW_TROUBLES:
                 self._lost(error)
@@ -204,7 +205,7 @@ class StoreLink:
         if monotonic() < self._retry_at:
             return False
         from proveout.storage import StoreError, open_store
-        from proveout.storage.database import Driver
+        from proveout.storage.driver import Driver
 
         try:
             if self._store is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from proveout.storage import tables
-from proveout.storage.database import Database, Driver
+from proveout.storage.driver import Driver
+from proveout.storage.rows import CALLS
 from proveout.storage.writer import Writer
 
 KEYS_PER_QUERY = 500
@@ -15,8 +15,8 @@ KEYS_PER_QUERY = 500
 class Calls:
     """A cache of opaque bytes. Reads go straight to the database; writes go through the batching writer."""
 
-    def __init__(self, database: Database, writer: Writer) -> None:
-        self._driver = Driver(database)
+    def __init__(self, driver: Driver, writer: Writer) -> None:
+        self._driver = driver
         self._writer = writer
 
     def get(self, key: bytes) -> bytes | None:
@@ -40,7 +40,4 @@ class Calls:
         Raises:
             StoreError: it was not kept.
         """
-        await self._writer.put(tables.calls, (key, generation, time.time()))
-
-    def close(self) -> None:
-        self._driver.close()
+        await self._writer.put(CALLS, (key, generation, time.time()))

@@ -7,10 +7,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, select, update
+import msgspec
 
-from proveout.storage import tables
-from proveout.storage.database import Database
+from proveout.storage.driver import Driver, Row, Transaction, columns_sql, insert_sql
 from proveout.storage.records import Claim, LedgerEntry
 
 Level = Callable[[Sequence[LedgerEntry]], float]
@@ -18,15 +17,17 @@ Level = Callable[[Sequence[LedgerEntry]], float]
 held.
 """
 
-_columns = tables.ledger.c
+_COLUMNS = LedgerEntry.__struct_fields__
+_SELECT = f"SELECT {columns_sql(_COLUMNS)} FROM ledger WHERE dataset_version = ?"  # noqa: S608
+_INSERT = insert_sql("ledger", _COLUMNS)
 _TRY = ("dataset_version", "objective", "champion", "challenger", "evidence")
 
 
 class Ledger:
     """Claims of levels, one after the other for each dataset version and objective, also among concurrent runs."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
 
     def claim(self, claim: Claim, level: Level) -> LedgerEntry:
         """The entry of a try: a new one, at the level that `level` gives it, or the one that this same evidence has
@@ -34,8 +35,8 @@ class Ledger:
 
         Judging the same evidence again is the same try: it gets the same attempt number and the same level.
         """
-        with self._database.transaction(lock=f"ledger {claim.dataset_version} {claim.objective}") as connection:
-            earlier = _entries(connection, claim.dataset_version, claim.objective)
+        with self._driver.transaction(lock=f"ledger {claim.dataset_version} {claim.objective}") as transaction:
+            earlier = _entries(transaction, claim.dataset_version, claim.objective)
             for entry in earlier:
                 if all(getattr(entry, name) == getattr(claim, name) for name in _TRY):
                     return entry
@@ -54,31 +55,35 @@ class Ledger:
                 run=claim.run,
                 created=time.time(),
             )
-            values = {column.name: getattr(entry, column.name) for column in _columns}
-            connection.execute(tables.ledger.insert().values(values))
+            transaction.execute(_INSERT, msgspec.structs.astuple(entry))
         return entry
 
     def settle(self, entry: LedgerEntry, *, p_value: float | None, rejected: bool | None) -> None:
         """Record how an entry's test came out. `rejected`: the null hypothesis was, so the claim holds; None: not
         measured.
         """
-        this = (_columns.dataset_version == entry.dataset_version) & (_columns.objective == entry.objective)
-        with self._database.transaction() as connection:
-            connection.execute(
-                update(tables.ledger)
-                .where(this & (_columns.attempt == entry.attempt))
-                .values(p_value=p_value, rejected=rejected)
+        with self._driver.transaction() as transaction:
+            transaction.execute(
+                "UPDATE ledger SET p_value = ?, rejected = ? "
+                "WHERE dataset_version = ? AND objective = ? AND attempt = ?",
+                (p_value, rejected, entry.dataset_version, entry.objective, entry.attempt),
             )
 
     def entries(self, dataset_version: str, objective: str | None = None) -> list[LedgerEntry]:
         """The tries on a dataset version, by objective and attempt."""
-        with self._database.reading() as connection:
-            return _entries(connection, dataset_version, objective)
+        return _entries(self._driver, dataset_version, objective)
 
 
-def _entries(connection: Connection, dataset_version: str, objective: str | None) -> list[LedgerEntry]:
-    query = select(tables.ledger).where(_columns.dataset_version == dataset_version)
-    if objective is not None:
-        query = query.where(_columns.objective == objective)
-    query = query.order_by(_columns.objective, _columns.attempt)
-    return [LedgerEntry(**row) for row in connection.execute(query).mappings()]
+def _entries(source: Driver | Transaction, dataset_version: str, objective: str | None) -> list[LedgerEntry]:
+    if objective is None:
+        rows = source.query(f"{_SELECT} ORDER BY objective, attempt", (dataset_version,))
+    else:
+        rows = source.query(f"{_SELECT} AND objective = ? ORDER BY attempt", (dataset_version, objective))
+    return [_entry(row) for row in rows]
+
+
+def _entry(row: Row) -> LedgerEntry:
+    """SQLite has no booleans: it gives back numbers."""
+    fields = dict(zip(_COLUMNS, row, strict=True))
+    rejected = fields["rejected"]
+    return LedgerEntry(**{**fields, "rejected": None if rejected is None else bool(rejected)})

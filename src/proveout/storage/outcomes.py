@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
-from sqlalchemy import func, literal, select, tuple_
 
-from proveout.storage import tables
-from proveout.storage.database import Database, Row
+from proveout.storage.driver import Driver, Row, columns_sql
 from proveout.storage.records import Outcome
+from proveout.storage.rows import OUTCOMES
 from proveout.storage.writer import Writer
 
 Cursor = tuple[str, int, int]
 """Where a page ended: example, repeat, arm."""
 
-_columns = tables.outcomes.c
-_position = tuple_(_columns.example, _columns.repeat, _columns.arm)
+_SELECT = f"SELECT {columns_sql(OUTCOMES.columns)} FROM outcomes"  # noqa: S608
 _to_json = msgspec.json.Encoder().encode
 
 
@@ -25,17 +23,17 @@ class Outcomes:
     side.
     """
 
-    def __init__(self, database: Database, writer: Writer) -> None:
-        self._database = database
+    def __init__(self, driver: Driver, writer: Writer) -> None:
+        self._driver = driver
         self._writer = writer
 
     async def put(self, outcome: Outcome) -> None:
         """Keep an outcome; returns once it is committed. A second one for the same call changes nothing."""
-        await self._writer.put(tables.outcomes, _row(outcome))
+        await self._writer.put(OUTCOMES, _row(outcome))
 
     def put_nowait(self, outcome: Outcome) -> None:
         """Queue an outcome; `store.writer.flush()` says whether it was kept."""
-        self._writer.put_nowait(tables.outcomes, _row(outcome))
+        self._writer.put_nowait(OUTCOMES, _row(outcome))
 
     def page(
         self,
@@ -47,16 +45,18 @@ class Outcomes:
         failed: bool | None = None,
     ) -> list[Outcome]:
         """Up to `limit` outcomes of a run, beginning after where another page ended (see `cursor`)."""
-        query = select(tables.outcomes).where(_columns.run == run)
+        conditions = ["run = ?"]
+        values: list[str | int] = [run]
         if after is not None:
-            query = query.where(_position > tuple_(*map(literal, after)))
+            conditions.append("(example, repeat, arm) > (?, ?, ?)")
+            values.extend(after)
         if arm is not None:
-            query = query.where(_columns.arm == arm)
+            conditions.append("arm = ?")
+            values.append(arm)
         if failed is not None:
-            query = query.where(_columns.failure.is_not(None) if failed else _columns.failure.is_(None))
-        query = query.order_by(_columns.example, _columns.repeat, _columns.arm).limit(limit)
-        with self._database.reading() as connection:
-            return [_outcome(tuple(row)) for row in connection.execute(query)]
+            conditions.append("failure IS NOT NULL" if failed else "failure IS NULL")
+        query = f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY example, repeat, arm LIMIT ?"
+        return [_outcome(row) for row in self._driver.query(query, (*values, limit))]
 
     def scan(
         self, run: str, *, arm: int | None = None, failed: bool | None = None, page: int = 2_000
@@ -72,9 +72,7 @@ class Outcomes:
 
     def count(self, run: str) -> dict[int, int]:
         """How many outcomes of a run there are, by arm."""
-        query = select(_columns.arm, func.count()).where(_columns.run == run).group_by(_columns.arm)
-        with self._database.reading() as connection:
-            return {row[0]: row[1] for row in connection.execute(query)}
+        return dict(self._driver.query("SELECT arm, count(*) FROM outcomes WHERE run = ? GROUP BY arm", (run,)))
 
 
 def cursor(outcome: Outcome) -> Cursor:

@@ -6,68 +6,53 @@ import time
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, select
 
-from proveout.storage import tables
-from proveout.storage.database import Database
+from proveout.storage.driver import Driver, Row, columns_sql, insert_sql
 from proveout.storage.records import Release
 
-_columns = tables.releases.c
+_COLUMNS = Release.__struct_fields__
+_SELECT = f"SELECT {columns_sql(_COLUMNS)} FROM releases WHERE environment = ?"  # noqa: S608
+_INSERT = insert_sql("releases", _COLUMNS)
 _JSON = ("weights", "shadow", "fallback")
 
 
 class Releases:
     """Every release that was ever decided. The newest epoch of a service in an environment is the one to serve."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
 
     def publish(self, release: Release) -> Release:
         """Make a release the current one, under the next epoch; returns it as it stands."""
-        with self._database.transaction(lock=f"release {release.environment} {release.service}") as connection:
-            newest = connection.execute(
-                select(func.max(_columns.epoch)).where(
-                    (_columns.environment == release.environment) & (_columns.service == release.service)
-                )
-            ).scalar()
+        with self._driver.transaction(lock=f"release {release.environment} {release.service}") as transaction:
+            ((newest,),) = transaction.query(
+                "SELECT max(epoch) FROM releases WHERE environment = ? AND service = ?",
+                (release.environment, release.service),
+            )
             release = msgspec.structs.replace(release, epoch=(newest or 0) + 1, created=time.time())
-            connection.execute(tables.releases.insert().values(release_values(release)))
+            transaction.execute(_INSERT, tuple(release_values(release).values()))
         return release
 
     def current(self, environment: str) -> dict[str, Release]:
         """The newest release of each service."""
-        newest = (
-            select(_columns.service, func.max(_columns.epoch).label("epoch"))
-            .where(_columns.environment == environment)
-            .group_by(_columns.service)
-            .subquery()
-        )
-        query = select(tables.releases).join(
-            newest, (_columns.service == newest.c.service) & (_columns.epoch == newest.c.epoch)
-        )
-        with self._database.reading() as connection:
-            rows = connection.execute(query.where(_columns.environment == environment)).mappings()
-            return {row["service"]: _release(row) for row in rows}
+        newest = "(SELECT service, max(epoch) FROM releases WHERE environment = ? GROUP BY service)"
+        rows = self._driver.query(f"{_SELECT} AND (service, epoch) IN {newest}", (environment, environment))
+        return {release.service: release for release in map(_release, rows)}
 
     def history(self, environment: str, service: str) -> list[Release]:
         """All releases of a service, oldest first."""
-        query = (
-            select(tables.releases)
-            .where((_columns.environment == environment) & (_columns.service == service))
-            .order_by(_columns.epoch)
-        )
-        with self._database.reading() as connection:
-            return [_release(row) for row in connection.execute(query).mappings()]
+        rows = self._driver.query(f"{_SELECT} AND service = ? ORDER BY epoch", (environment, service))
+        return [_release(row) for row in rows]
 
 
 def release_values(release: Release) -> dict[str, Any]:
-    """A release as values of its table's columns."""
+    """A release as values of its table's columns, in their order."""
     return {
         name: msgspec.json.encode(value).decode() if name in _JSON else value
         for name, value in msgspec.structs.asdict(release).items()
     }
 
 
-def _release(row: Any) -> Release:
-    fields = {name: row[name] for name in Release.__struct_fields__}
+def _release(row: Row) -> Release:
+    fields = dict(zip(_COLUMNS, row, strict=True))
     return msgspec.convert({**fields, **{name: msgspec.json.decode(fields[name]) for name in _JSON}}, Release)

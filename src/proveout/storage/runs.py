@@ -7,28 +7,30 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+import msgspec
 
-from proveout.storage import tables
-from proveout.storage.database import Database
+from proveout.storage.driver import Driver, columns_sql, insert_sql
 from proveout.storage.errors import StoreError
 from proveout.storage.records import Run, RunState
 
-_COLUMNS = [column for column in tables.runs.columns if column.name != "scorecard"]
+_COLUMNS = Run.__struct_fields__
+_SELECT = f"SELECT {columns_sql(_COLUMNS)} FROM runs"  # noqa: S608
+_INSERT = insert_sql("runs", _COLUMNS)
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 class Runs:
     """Every execution of a stage's gates, newest last by `id`."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, driver: Driver, store: str) -> None:
+        self._driver = driver
+        self._store = store
 
     def start(self, *, change: str, service: str, stage: str, champion: str, challenger: str) -> Run:
         """Record that a run begins. Its id sorts after every earlier one's, also when the clock went backwards."""
         now = time.time()
-        with self._database.transaction(lock="runs") as connection:
-            newest = connection.execute(select(func.max(tables.runs.c.id))).scalar()
+        with self._driver.transaction(lock="runs") as transaction:
+            ((newest,),) = transaction.query("SELECT max(id) FROM runs")
             run = Run(
                 id=_next_id(now, newest),
                 change=change,
@@ -38,8 +40,7 @@ class Runs:
                 challenger=challenger,
                 started=now,
             )
-            values = {column.name: getattr(run, column.name) for column in _COLUMNS}
-            connection.execute(tables.runs.insert().values(values))
+            transaction.execute(_INSERT, msgspec.structs.astuple(run))
         return run
 
     def finish(self, run: str, *, scorecard: bytes | None = None, state: RunState = "finished") -> Run:
@@ -48,40 +49,39 @@ class Runs:
         Raises:
             StoreError: there is no such run.
         """
-        values: dict[str, Any] = {"finished": time.time(), "state": state}
-        if scorecard is not None:
-            values["scorecard"] = scorecard
-        with self._database.transaction() as connection:
-            changed = connection.execute(update(tables.runs).where(tables.runs.c.id == run).values(values))
-        found = self.get(run) if changed.rowcount else None
+        with self._driver.transaction() as transaction:
+            transaction.execute(
+                "UPDATE runs SET finished = ?, state = ?, scorecard = coalesce(?, scorecard) WHERE id = ?",
+                (time.time(), state, scorecard, run),
+            )
+        found = self.get(run)
         if found is None:
-            raise StoreError("row", self._database.name, f"there is no run {run}", "Start the run first.")
+            raise StoreError("row", self._store, f"there is no run {run}", "Start the run first.")
         return found
 
     def get(self, run: str) -> Run | None:
         """The run with this id."""
-        with self._database.reading() as connection:
-            row = connection.execute(select(*_COLUMNS).where(tables.runs.c.id == run)).first()
-        return None if row is None else Run(**row._mapping)  # pyright: ignore[reportPrivateUsage]
+        rows = self._driver.query(f"{_SELECT} WHERE id = ?", (run,))
+        return _run(rows[0]) if rows else None
 
     def scorecard(self, run: str) -> bytes | None:
         """A run's scorecard, as it was handed in."""
-        with self._database.reading() as connection:
-            found = connection.execute(select(tables.runs.c.scorecard).where(tables.runs.c.id == run)).scalar()
-        return None if found is None else bytes(found)
+        rows = self._driver.query("SELECT scorecard FROM runs WHERE id = ?", (run,))
+        return bytes(rows[0][0]) if rows and rows[0][0] is not None else None
 
     def latest(
         self, limit: int = 20, *, service: str | None = None, change: str | None = None, before: str | None = None
     ) -> list[Run]:
         """Runs, newest first; `before` is the last id of the page before."""
-        query = select(*_COLUMNS).order_by(tables.runs.c.id.desc()).limit(limit)
-        for column, value in ((tables.runs.c.service, service), (tables.runs.c.change, change)):
-            if value is not None:
-                query = query.where(column == value)
-        if before is not None:
-            query = query.where(tables.runs.c.id < before)
-        with self._database.reading() as connection:
-            return [Run(**row) for row in connection.execute(query).mappings()]
+        wanted = {"service = ?": service, "change = ?": change, "id < ?": before}
+        conditions = {sql: value for sql, value in wanted.items() if value is not None}
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        query = f"{_SELECT}{where} ORDER BY id DESC LIMIT ?"
+        return [_run(row) for row in self._driver.query(query, (*conditions.values(), limit))]
+
+
+def _run(row: tuple[Any, ...]) -> Run:
+    return Run(**dict(zip(_COLUMNS, row, strict=True)))
 
 
 def _next_id(now: float, newest: str | None) -> str:

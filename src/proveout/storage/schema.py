@@ -1,15 +1,18 @@
-"""Which schema a store has, and bringing an older one up to date. Alembic is imported only where there is something
-to do.
+"""Which schema a store has, and bringing an older one up to date. Alembic and SQLAlchemy are imported only where there
+is something to do.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-
-from sqlalchemy import Connection, inspect, text
+from typing import TYPE_CHECKING
 
 from proveout.storage.database import Database
+from proveout.storage.driver import Driver
 from proveout.storage.errors import StoreError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 VERSION_TABLE = "proveout_schema"
 REVISIONS = ("0001", "0002", "0003")
@@ -18,15 +21,22 @@ REVISIONS = ("0001", "0002", "0003")
 MIGRATIONS = str(Path(__file__).parent / "migrations")
 
 
-def ensure_schema(database: Database) -> None:
+_IS_THERE = {
+    True: f"SELECT 1 FROM sqlite_master WHERE name = '{VERSION_TABLE}'",  # noqa: S608
+    False: f"SELECT 1 WHERE to_regclass('{VERSION_TABLE}') IS NOT NULL",
+}
+_VERSION = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608
+
+
+def ensure_schema(database: Database, driver: Driver) -> None:
     """Make the store's schema the newest, keeping all rows. Several processes may do this at once.
 
     Raises:
         StoreError: the store is newer than this Proveout, or can't be read or written.
     """
-    with database.reading() as connection:
-        if _revision(connection, database) == REVISIONS[-1]:
-            return
+    found = driver.query(_VERSION) if driver.query(_IS_THERE[database.is_sqlite]) else []
+    if _known(found[0][0] if found else None, database) == REVISIONS[-1]:
+        return
     with database.transaction(lock="schema") as connection:
         if _revision(connection, database) != REVISIONS[-1]:
             migrate(connection, REVISIONS[-1])
@@ -45,9 +55,12 @@ def migrate(connection: Connection, revision: str) -> None:
 
 def _revision(connection: Connection, database: Database) -> str | None:
     """The store's revision; None for an empty one."""
-    if not inspect(connection).has_table(VERSION_TABLE):
+    if connection.exec_driver_sql(_IS_THERE[database.is_sqlite]).first() is None:
         return None
-    revision = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
+    return _known(connection.exec_driver_sql(_VERSION).scalar(), database)
+
+
+def _known(revision: str | None, database: Database) -> str | None:
     if revision is not None and revision not in REVISIONS:
         what = f"its schema {revision} is newer than this Proveout knows (up to {REVISIONS[-1]})"
         raise StoreError("schema", database.name, what, "Upgrade Proveout, or name another store.")

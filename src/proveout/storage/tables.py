@@ -1,4 +1,5 @@
-"""The tables. A change here needs a migration beside it; a test compares the two on both databases."""
+"""The tables. A change here needs a migration beside it; a test compares the two on both databases, and both with
+what `rows` and the records say."""
 
 from __future__ import annotations
 
@@ -96,7 +97,6 @@ events = Table(
     Column("subject", Text, nullable=False),
     Column("body", Text, nullable=False),
     Index(None, "subject", "position"),
-    info={"lock": "events"},
     sqlite_autoincrement=True,
 )
 
@@ -151,7 +151,6 @@ traces = Table(
     Column("parent", Text),
     Column("client", Text),
     Index(None, "service", "started"),
-    info={"lock": "traces"},
     sqlite_autoincrement=True,
 )
 
@@ -175,7 +174,6 @@ feedback = Table(
     Column("comment", Text),
     Column("created", Double, nullable=False),
     Index(None, "trace"),
-    info={"lock": "feedback"},
     sqlite_autoincrement=True,
 )
 

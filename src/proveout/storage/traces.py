@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import select
 
 from proveout.storage import tables
-from proveout.storage.database import Database, Row
+from proveout.storage.database import Database
+from proveout.storage.driver import Row
 from proveout.storage.records import Feedback, Trace
+from proveout.storage.rows import FEEDBACK
 from proveout.storage.writer import Writer
 
 _traces = tables.traces.c
@@ -18,6 +21,11 @@ _feedback = tables.feedback.c
 _FIELDS = Trace.__struct_fields__
 trace_row = msgspec.structs.astuple
 """A trace as a row of its table."""
+
+
+def coin(id: str) -> float:
+    """A number from 0 up to 1 that a trace's id stands for, so that all who sample by it mean the same traces."""
+    return int(hashlib.blake2b(id.encode(), digest_size=4).hexdigest(), 16) / 2**32
 
 
 class Positioned(NamedTuple):
@@ -51,13 +59,22 @@ class Traces:
             row = connection.execute(select(tables.traces).where(_traces.id == id)).mappings().first()
         return None if row is None else _positioned(row).trace
 
+    def of(self, ids: Collection[str]) -> dict[str, Trace]:
+        """The traces that there are of these ids."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(tables.traces).where(_traces.id.in_(ids))).mappings()
+            return {row["id"]: _positioned(row).trace for row in rows}
+
+    def contents(self, ids: Collection[str]) -> dict[str, tuple[str, str]]:
+        """Requests and answers as JSON texts by trace, where they were kept."""
+        contents = tables.trace_contents.c
+        query = select(contents.trace, contents.request, contents.answer).where(contents.trace.in_(ids))
+        with self._database.reading() as connection:
+            return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
+
     def content(self, id: str) -> tuple[str, str] | None:
         """The request and the answer of a trace as JSON texts, where they were kept."""
-        contents = tables.trace_contents.c
-        query = select(contents.request, contents.answer).where(contents.trace == id)
-        with self._database.reading() as connection:
-            row = connection.execute(query).first()
-        return None if row is None else (row[0], row[1])
+        return self.contents((id,)).get(id)
 
 
 class FeedbackRows:
@@ -73,7 +90,7 @@ class FeedbackRows:
         Raises:
             StoreError: it was not written.
         """
-        await self._writer.put(tables.feedback, feedback_row(feedback))
+        await self._writer.put(FEEDBACK, feedback_row(feedback))
 
     def after(self, position: int = 0, *, limit: int = 1_000) -> list[tuple[int, Feedback]]:
         """Feedback after a position, oldest first, each with its own position."""

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import Table
-
-from proveout.storage.database import Database, Driver, Row
+from proveout.storage.database import Database
+from proveout.storage.driver import Driver, Row
 from proveout.storage.errors import StoreError, WriterFull
+from proveout.storage.rows import Rows
 
 LINGER_S = 0.001
 CAPACITY = 20_000
@@ -25,7 +25,7 @@ LONGEST_RETRY_S = 2.0
 class _Entry(NamedTuple):
     """A row on its way. `future` hears of the commit; without one, a failure is kept for `flush`."""
 
-    table: Table
+    table: Rows
     row: Row
     future: asyncio.Future[None] | None
 
@@ -33,7 +33,7 @@ class _Entry(NamedTuple):
 class Writer:
     """Takes rows, commits whatever has gathered in one transaction, then tells those who wait.
 
-    A row is a tuple of its table's columns in order (without a column that numbers itself). A row whose key is there
+    A row is a tuple of its table's columns in order. A row whose key is there
     already is left as it was and counts as written. Once `put` has returned, the row survives the end of the process
     by any signal.
 
@@ -55,7 +55,7 @@ class Writer:
         self._unheard: StoreError | None = None
         self._thread: threading.Thread | None = None
 
-    async def put(self, table: Table, row: Row) -> None:
+    async def put(self, table: Rows, row: Row) -> None:
         """Write a row; returns once it is committed. Waits for room while the queue is full.
 
         Raises:
@@ -70,7 +70,7 @@ class Writer:
             await space
         await future
 
-    def put_nowait(self, table: Table, row: Row) -> None:
+    def put_nowait(self, table: Rows, row: Row) -> None:
         """Queue a row, from any thread, without waiting; if it can't be written, the next `flush` or `close` says so.
 
         Raises:
@@ -162,7 +162,7 @@ class Writer:
             self._acknowledge(entries, error)
 
     def _commit(self, entries: list[_Entry]) -> StoreError | None:
-        batches: dict[Table, list[Row]] = {}
+        batches: dict[Rows, list[Row]] = {}
         for entry in entries:
             batches.setdefault(entry.table, []).append(entry.row)
         deadline = time.monotonic() + self._database.timeout_s
