@@ -20,7 +20,7 @@ lint: $(VENV)/.dev
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
 
-# System packages that tests talk to for real: a PostgreSQL server and a headless browser.
+# System packages that tests talk to for real: PostgreSQL, Redis and Prometheus servers, and a headless browser.
 system:
 	sh tools/system-packages.sh
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,10 @@ from gateway_world import completion, error, run, until, world, write_project
 from proveout.gateway.spool import Spool, SpoolFull
 from proveout.storage import Release, open_store
 from proveout.testing.faults import Answer, FaultServer
-from proveout.testing.servers import PostgresServer, ServerUnavailable, postgres_server
+from proveout.testing.servers import PostgresServer
 
 GOOD = Answer.json(completion())
 TRACE = "0" * 32
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    try:
-        with postgres_server() as server:
-            yield server
-    except ServerUnavailable as error:
-        pytest.skip(str(error))
 
 
 def score(trace: str | None, **others: Any) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from proveout.gateway.settings import (
     CacheSettings,
@@ -13,13 +14,14 @@ from proveout.gateway.settings import (
     GatewaySettings,
     KeySettings,
     Quota,
+    RedisSettings,
     ServiceSettings,
     ShadowBudget,
 )
 from proveout.project.problems import Problem, ProjectError, suggestion
 from proveout.project.reading import Reader
-from proveout.project.records import Project
-from proveout.project.shapes._base import Amount, Count, Duration, Name, Shape, Weight
+from proveout.project.records import Project, Secret
+from proveout.project.shapes._base import Amount, Count, Duration, Name, Shape, Weight, refuse, written_as
 from proveout.project.shapes.model import Address
 
 Rate = Annotated[float, Field(gt=0)]
@@ -38,6 +40,32 @@ class CacheShape(Shape):
 
     ttl: Duration = Field(description="How long an answer is given again.", examples=["10m"])
     entries: Count = Field(default=10_000, description="How many answers are kept.", examples=[10000])
+
+
+def _redis_address(value: str) -> str:
+    if value.startswith(("env:", "file:")):
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in ("redis", "rediss", "unix") or parts.password is not None or parts.query:
+        raise refuse(
+            "this is no address of a Redis server, or holds a password",
+            "Write env:REDIS_URL, or an address without a password, such as redis://127.0.0.1:6379/0.",
+        )
+    return value
+
+
+class RedisShape(Shape):
+    """Redis, through which several gateways share limits, budgets and cached answers."""
+
+    url: Annotated[
+        str, AfterValidator(_redis_address), written_as("address or secret reference", {"type": "string"})
+    ] = Field(description="Its address, as a secret reference where it holds a password.", examples=["env:REDIS_URL"])
+    patience: Duration = Field(
+        default=0.25,
+        gt=0,
+        description="How long its answer is waited for before a gateway decides alone.",
+        examples=["250ms"],
+    )
 
 
 class ShadowShape(Shape):
@@ -80,6 +108,7 @@ class GatewayFile(Shape):
     max_concurrency: Count = Field(default=1024, description="Requests in flight in one process.")
     spool_megabytes: Count = Field(default=256, description="Most megabytes of traces kept while the store is away.")
     content: ContentShape | None = Field(default=None, description="What traces keep of messages and answers.")
+    redis: RedisShape | None = Field(default=None, description="Share limits and cache with other gateways.")
     services: dict[Name, ServiceShape] = Field(default_factory=dict, description="Services by name.")
 
 
@@ -127,6 +156,7 @@ def read(project: Project, path: Path, content: Content) -> GatewaySettings:
         spool_bytes=shape.spool_megabytes * 2**20,
         services={name: _service(service, own) for name, service in shape.services.items()},
         content=own,
+        redis=None if shape.redis is None else _redis(shape.redis),
     )
 
 
@@ -153,6 +183,11 @@ def _service(shape: ServiceShape, content: Content) -> ServiceSettings:
         endpoints={name: tuple(addresses) for name, addresses in shape.endpoints.items()},
         shadow=ShadowBudget(shape.shadow.concurrency, shape.shadow.requests_per_minute, shape.shadow.usd_per_day),
     )
+
+
+def _redis(shape: RedisShape) -> RedisSettings:
+    url = shape.url
+    return RedisSettings(Secret(url) if url.startswith(("env:", "file:")) else url, shape.patience)
 
 
 def _content(shape: ContentShape | None, otherwise: Content) -> Content:

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import orjson
 
 from proveout.gateway.bodies import Body
-from proveout.gateway.catalog import Catalog
+from proveout.gateway.catalog import CannotServe, Catalog
 from proveout.gateway.errors import JSON, Refused
 from proveout.gateway.export import Exporter
 from proveout.gateway.feedback import read_feedback
@@ -16,6 +16,7 @@ from proveout.gateway.keys import Keyring
 from proveout.gateway.metrics import Metrics, Sample, merged, rendered
 from proveout.gateway.serving import Serving
 from proveout.gateway.settings import GatewaySettings
+from proveout.gateway.sharing import Sharing
 from proveout.gateway.store_link import StoreLink
 from proveout.project.records import Project
 from proveout.storage.records import Release
@@ -47,8 +48,9 @@ class Gateway:
         self._siblings = siblings
         self._most = 0
         self._keyring = Keyring(())
-        self._catalog = Catalog(environment, client, self.metrics)
-        self._serving = Serving(self._catalog, self.link, self.metrics)
+        self.sharing = Sharing(self.metrics)
+        self._catalog = Catalog(environment, client, self.metrics, self.sharing)
+        self._serving = Serving(self._catalog, self.link, self.metrics, self.sharing)
         self._in_flight = self.metrics.count("proveout_gateway_in_flight_requests")
         self._others: Mapping[str, tuple[str, Handler]] = {
             "/v1/feedback": ("POST", self._feedback),
@@ -68,8 +70,12 @@ class Gateway:
         Raises:
             CannotServe, UnknownEnvironment: nothing has changed then.
         """
+        try:
+            self.sharing.use(settings.redis, f"{project.name}:{self._catalog.environment}")
+        except (LookupError, ValueError) as error:
+            raise CannotServe(f"Redis can't be used: {error}") from None
         self._catalog.exchange(project, settings, stored)
-        self._keyring = Keyring(settings.keys).kept(self._keyring)
+        self._keyring = Keyring(settings.keys).kept(self._keyring, self.sharing)
         self._most = settings.max_concurrency
 
     async def __call__(self, request: ServerRequest, responder: Responder) -> None:
@@ -95,6 +101,7 @@ class Gateway:
         """End shadows and close models. The link is the caller's to close, after this."""
         await self._serving.aclose()
         await self._catalog.aclose()
+        await self.sharing.aclose()
 
     async def _answer(self, request: ServerRequest, responder: Responder, operation: str) -> None:
         _check_method(request, "POST")

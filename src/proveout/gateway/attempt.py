@@ -75,14 +75,14 @@ class Attempt:
         messages = await rendered(self._arm.variant, body.variables, slow=self._arm.slow)
         return Call(body, messages, body.variables)
 
-    def from_cache(self, call: Call) -> bool:
+    async def from_cache(self, call: Call) -> bool:
         """Answer from the cache, if it can; whether it could."""
         cache = self._asked.route.load.cache
         responder = self._responder
         if cache is None or responder is None or self._asked.operation != "chat":
             return False
         self._cache_key = cache_key(self._arm.fingerprint, call.body.fields)
-        kept = cache.get(self._cache_key)
+        kept = cache.get(self._cache_key) or await cache.fetch(self._cache_key)
         if kept is None:
             return False
         trace = self._asked.trace

@@ -1,4 +1,4 @@
-"""Answers kept by the exact request: opt-in, in memory, with a time to live and a bound."""
+"""Answers kept by the exact request: opt-in, in memory and in Redis, with a time to live and a bound."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from hashlib import blake2b
 from time import monotonic
 from typing import NamedTuple
 
+import msgspec
+
 from proveout.gateway.bodies import Fields, encoded
 from proveout.gateway.settings import CacheSettings
+from proveout.gateway.sharing import Sharing
 from proveout.models import Usage
 
 HeaderPairs = tuple[tuple[str, str], ...]
@@ -26,11 +29,23 @@ class Kept(NamedTuple):
     finish: str | None
 
 
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Kept).decode
+
+
 class AnswerCache:
     """The least recently used entry goes first."""
 
-    def __init__(self, settings: CacheSettings, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        settings: CacheSettings,
+        sharing: Sharing | None = None,
+        service: str = "",
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._settings = settings
+        self._sharing = sharing
+        self._service = service
         self._clock = clock
         self._entries: OrderedDict[bytes, tuple[float, Kept]] = OrderedDict()
 
@@ -51,6 +66,23 @@ class AnswerCache:
         self._entries.move_to_end(key)
         while len(self._entries) > self._settings.entries:
             self._entries.popitem(last=False)
+        if self._sharing is not None and self._sharing.on:
+            self._sharing.keep(self._name(key), _encode(kept), self._settings.ttl_s)
+
+    async def fetch(self, key: bytes) -> Kept | None:
+        """The answer that another gateway keeps. It stays there, so that its time ends for all at once."""
+        if self._sharing is None or not self._sharing.on:
+            return None
+        found = await self._sharing.answer(self._name(key))
+        if found is None:
+            return None
+        try:
+            return _decode(found)
+        except msgspec.DecodeError:  # Of another release of this program.
+            return None
+
+    def _name(self, key: bytes) -> str:
+        return f"{self._service}:{key.hex()}"
 
     def __len__(self) -> int:
         return len(self._entries)

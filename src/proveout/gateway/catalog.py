@@ -15,6 +15,7 @@ from proveout.gateway.metrics import Metrics
 from proveout.gateway.quotas import Meter
 from proveout.gateway.releases import DEV, declared_releases, effective_releases
 from proveout.gateway.settings import GatewaySettings, Quota, ServiceSettings
+from proveout.gateway.sharing import Sharing
 from proveout.models import PriceBook
 from proveout.project.records import Project, Service
 from proveout.storage.records import Release
@@ -57,12 +58,13 @@ class Route:
 class Catalog:
     """Holds the routes and makes new ones. Arms outlive releases, and with them their health and load."""
 
-    def __init__(self, environment: str, client: Client, metrics: Metrics) -> None:
+    def __init__(self, environment: str, client: Client, metrics: Metrics, sharing: Sharing) -> None:
         self.environment = environment
         self.routes: Mapping[str, Route] = {}
         self.problems: tuple[str, ...] = ()
         self._client = client
         self._metrics = metrics
+        self._sharing = sharing
         self._arms: dict[tuple[str, str], Arm] = {}
         self._loads: dict[str, Load] = {}
         self._prices = PriceBook()
@@ -183,12 +185,13 @@ class Catalog:
         known = self._loads.get(name)
         if known is not None and known.settings == settings:
             return known
-        cache = None if settings.cache is None else AnswerCache(settings.cache)
+        cache = None if settings.cache is None else AnswerCache(settings.cache, self._sharing, name)
         budget = Quota(settings.shadow.requests_per_minute, settings.shadow.usd_per_day)
         load = Load(Meter(settings.quota, f"service {name}"), Meter(budget, f"shadows of {name}"), cache, settings)
         if known is not None:
             load.meter.carry(known.meter)
             load.shadow_meter.carry(known.shadow_meter)
+        self._sharing.watch(load.meter)
         self._loads[name] = load
         return load
 

@@ -10,6 +10,7 @@ from hashlib import sha256
 from proveout.gateway.errors import Refused
 from proveout.gateway.quotas import Meter
 from proveout.gateway.settings import KeySettings
+from proveout.gateway.sharing import Sharing
 
 PREFIX = "pk-"
 MOST_RECENT = 10_000
@@ -63,8 +64,10 @@ class Keyring:
             self._recent[authorization or ""] = found
         return found
 
-    def kept(self, earlier: Keyring) -> Keyring:
-        """This keyring, with what unchanged clients have used so far."""
+    def kept(self, earlier: Keyring, sharing: Sharing) -> Keyring:
+        """This keyring, with what unchanged clients have used so far; other gateways hear of what they use."""
+        for client in self._clients.values():
+            sharing.watch(client.meter)
         for hashed, client in earlier._clients.items():
             if hashed in self._clients:
                 self._clients[hashed].meter.carry(client.meter)

@@ -35,6 +35,7 @@ METRICS: Mapping[str, tuple[Kind, str]] = {
     "proveout_gateway_spooled_bytes": ("gauge", "Bytes that wait on disk for the store."),
     "proveout_gateway_traces_dropped_total": ("counter", "Traces lost because the spool was full."),
     "proveout_gateway_spans_dropped_total": ("counter", "Spans that the collector did not take."),
+    "proveout_gateway_redis_up": ("gauge", "1 while limits and cache are shared through Redis."),
     "proveout_gateway_reload_failures_total": ("counter", "Changes of files or releases that could not be served."),
 }
 """Every metric that there is."""
@@ -130,6 +131,7 @@ _SAID_ALIKE: Mapping[str, Any] = {
     "proveout_gateway_weight_ratio": max,
     "proveout_gateway_release_epoch": max,
     "proveout_gateway_store_up": min,
+    "proveout_gateway_redis_up": min,
 }
 
 

@@ -160,6 +160,7 @@ async def running(
     try:
         reloader = Reloader(gateway, project)
         reloader.serve()
+        await gateway.sharing.settled()
         exporter = _exporter(project, client, gateway)
         server = await wire.serve(
             gateway, host=listening.host, port=listening.port, limits=LIMITS, reuse_port=listening.reuse_port

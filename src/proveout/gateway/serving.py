@@ -18,9 +18,10 @@ from proveout.gateway.errors import Refused
 from proveout.gateway.export import Exporter, Finished
 from proveout.gateway.keys import Client
 from proveout.gateway.metrics import Metrics
+from proveout.gateway.sharing import Sharing
 from proveout.gateway.store_link import StoreLink
 from proveout.gateway.upstreams import UpstreamFailed
-from proveout.storage.records import Trace
+from proveout.storage.records import Trace, coin
 from proveout.wire import Responder, ServerRequest, encode_headers
 
 PAUSE_S = 0.05
@@ -31,12 +32,13 @@ _random = Random()  # Seeded by the system, in each process for itself.
 class Serving:
     """Serves requests by the catalog, and records what it served."""
 
-    def __init__(self, catalog: Catalog, link: StoreLink, metrics: Metrics) -> None:
+    def __init__(self, catalog: Catalog, link: StoreLink, metrics: Metrics, sharing: Sharing) -> None:
         self.exporter: Exporter | None = None
         """Where traces are told to, beside the store."""
         self._catalog = catalog
         self._link = link
         self._metrics = metrics
+        self._sharing = sharing
         self._shadows: set[asyncio.Task[None]] = set()
 
     async def answer(
@@ -51,10 +53,13 @@ class Serving:
         if client is not None and not client.may_ask(route.service.name):
             raise Refused(403, "this key may not ask this service", code="forbidden_service", param="model")
         asked, arm = self._choose(request, body, route, client, operation, pinned)
-        if client is not None:
-            client.meter.admit()
         load = route.load
-        load.meter.admit()
+        if self._sharing.on:
+            await self._sharing.admit(*(() if client is None else (client.meter,)), load.meter)
+        else:
+            if client is not None:
+                client.meter.admit()
+            load.meter.admit()
         most = route.settings.max_concurrency
         if most is not None and load.in_flight >= most:
             what = f"{most} requests of this service are in flight, which is its limit"
@@ -104,7 +109,7 @@ class Serving:
             client=None if client is None else client.name,
         )
         content = route.settings.content
-        captured = content.capture == "all" or (content.capture == "sampled" and _random.random() < content.share)
+        captured = content.capture == "all" or (content.capture == "sampled" and coin(id) < content.share)
         lines = b"x-proveout-trace-id: %b\r\n" % id.encode()
         return Asked(
             request, body, route, client, operation, pinned is not None, trace, request.received, lines, captured
@@ -154,7 +159,7 @@ class Serving:
         for arm in (chosen, *others):
             attempt = Attempt(asked, arm, responder)
             call = await attempt.prepared()
-            if attempt.from_cache(call):
+            if await attempt.from_cache(call):
                 return attempt.content
             tried: list[Place] = []
             while (place := arm.place(tried)) is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from proveout.project.records import Project
+from proveout.project.records import Project, Secret
 
 SETTINGS_FILE = "gateway.yaml"
 
@@ -49,6 +49,14 @@ class CacheSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """Where gateways share limits and answers. An answer that takes longer than `patience_s` is not waited for."""
+
+    url: str | Secret
+    patience_s: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
 class ShadowBudget:
     """What copies beside the answers may use, in each process."""
 
@@ -80,6 +88,7 @@ class GatewaySettings:
     spool_bytes: int = 256 * 2**20
     services: Mapping[str, ServiceSettings] = field(default_factory=dict)
     content: Content = Content()
+    redis: RedisSettings | None = None
 
     def service(self, name: str) -> ServiceSettings:
         return self.services.get(name) or ServiceSettings(content=self.content)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import secrets
 import shutil
 import signal
@@ -14,7 +15,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +153,7 @@ class PostgresServer:
     def stop(self) -> None:
         """Shut it down in good order; its clients are disconnected. Idempotent."""
         keeper, self._keeper = self._keeper, None
-        if keeper is not None and keeper.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                keeper.communicate(b"stop\n", PATIENCE_S)
+        _end(keeper)
 
     def kill(self) -> None:
         """Crash it, as by `kill -9`: its helper processes die of that themselves."""
@@ -232,3 +232,152 @@ def _somebody() -> pwd.struct_passwd:
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
     raise ServerUnavailable("root can't run PostgreSQL, and there is no user postgres or nobody")
+
+
+class RedisServer:
+    """A Redis server of one's own, made by `redis_server()`. It keeps nothing: after `kill` and `start` it is empty."""
+
+    _pid = 0
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self._program = program
+        self._folder = folder
+        self._keeper: subprocess.Popen[Any] | None = None
+        self.port = free_port()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            ServerUnavailable: it ended at once; the message has its log.
+        """
+        options = {"bind": "127.0.0.1", "port": str(self.port), "save": "", "appendonly": "no", "loglevel": "warning"}
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        self._keeper = _kept([self._program, *arguments], self._folder)
+        wait_until(self._answers, "Redis to answer")
+
+    def stop(self) -> None:
+        """End it. Idempotent."""
+        _end(self._keeper)
+        self._keeper = None
+
+    def kill(self) -> None:
+        """Crash it, as by `kill -9`; its clients' connections are reset."""
+        self._signal(signal.SIGKILL)
+        self.stop()
+
+    def freeze(self) -> None:
+        """Let it answer nobody, while its connections stay open."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, number)
+
+    def _answers(self) -> bool:
+        if self._keeper is None or self._keeper.poll() is not None:
+            raise ServerUnavailable(f"Redis ended at once: {(self._folder / 'log').read_text()[-2000:]}")
+        try:
+            answer = self._ask(b"INFO server\r\n")
+        except OSError:
+            return False
+        found = re.search(rb"process_id:([0-9]+)", answer)
+        if found is None:
+            return False
+        self._pid = int(found[1])
+        return True
+
+    def _ask(self, command: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+            connection.sendall(command)
+            return connection.recv(65536)
+
+
+@contextlib.contextmanager
+def redis_server() -> Iterator[RedisServer]:
+    """An empty Redis server, stopped at the end.
+
+    Raises:
+        ServerUnavailable: Redis is not installed.
+    """
+    program = _program("redis-server", "Redis")
+    with tempfile.TemporaryDirectory(prefix="proveout-redis-", ignore_cleanup_errors=True) as folder:
+        server = RedisServer(program, Path(folder))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.thaw()
+            server.stop()
+
+
+@contextlib.contextmanager
+def prometheus_server(settings: str, *, rules: Sequence[Path] = ()) -> Iterator[str]:
+    """A Prometheus server with these `scrape_configs` (YAML) and rule files; gives its address.
+
+    Raises:
+        ServerUnavailable: Prometheus is not installed, or does not take the settings.
+    """
+    program = _program("prometheus", "Prometheus")
+    with tempfile.TemporaryDirectory(prefix="proveout-prometheus-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        named = "".join(f"\n  - {path.resolve()}" for path in rules) or " []"
+        (folder / "prometheus.yml").write_text(f"rule_files:{named}\nscrape_configs:\n{settings}\n")
+        address = f"127.0.0.1:{free_port()}"
+        keeper = _kept(
+            [
+                program,
+                f"--config.file={folder / 'prometheus.yml'}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address={address}",
+                "--log.level=warn",
+            ],
+            folder,
+        )
+
+        def ready() -> bool:
+            if keeper.poll() is not None:
+                raise ServerUnavailable(f"Prometheus ended at once: {(folder / 'log').read_text()[-2000:]}")
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}/-/ready", timeout=2):
+                return True
+            return False
+
+        try:
+            wait_until(ready, "Prometheus to be ready")
+            yield f"http://{address}"
+        finally:
+            _end(keeper)
+
+
+def _program(name: str, called: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise ServerUnavailable(f"{called}'s server program ({name}) is not installed; make test installs it")
+    return found
+
+
+def _kept(command: Sequence[str], folder: Path) -> subprocess.Popen[Any]:
+    """A server that ends when this process does, with its log in `log`."""
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(  # noqa: S603
+            ["/bin/sh", "-c", _KEEPER, "keeper", *command],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _end(keeper: subprocess.Popen[Any] | None) -> None:
+    if keeper is not None and keeper.stdin is not None:
+        with contextlib.suppress(BrokenPipeError):
+            keeper.communicate(b"stop\n", PATIENCE_S)
