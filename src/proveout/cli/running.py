@@ -72,6 +72,7 @@ def declared(directory: Path, name: str, stage: str) -> Comparison:
         change=change.name,
         hypothesis=change.hypothesis,
         stage=stage,
+        migration=change.migration,
     )
 
 

@@ -9,7 +9,7 @@ from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from proveout.project.records import LongContext, ModelSpec, Price
+from proveout.project.records import Host, LongContext, ModelSpec, Price
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,10 +55,12 @@ PriceSource = Callable[[str, str, date], Price | None]
 
 @dataclass(frozen=True)
 class PriceBook:
-    """A team's dated prices, and where to look next. A model that neither knows has no price, which is never 0."""
+    """A team's dated prices, and where to look next; and those of machines. What neither knows has no price, which is
+    never 0."""
 
     prices: tuple[Price, ...] = ()
     fallback: PriceSource | None = None
+    hosts: tuple[Host, ...] = ()
 
     def price(self, provider: str, model: str, at: date) -> Price | None:
         """The price of a model on a day: the team's latest one that has begun, else the fallback's, else None."""
@@ -72,18 +74,24 @@ class PriceBook:
         """The price of a declared model on a day."""
         return self.price(spec.provider, priced_name(spec), at)
 
+    def host(self, name: str, at: date) -> Host | None:
+        """What a machine costs on a day: the latest price of it that has begun, or None."""
+        begun = [host for host in self.hosts if host.name == name and host.since <= at.isoformat()]
+        return max(begun, key=lambda host: host.since) if begun else None
+
     def holds(self, price: Price) -> bool:
         """Whether a price stands in the team's own book."""
         return price in self._by_model.get((price.provider, price.model), ())
 
     def dated(self, at: date) -> str | None:
         """The day on which the book's newest price that has begun began; None for a book without one."""
-        return max((price.since for price in self.prices if price.since <= at.isoformat()), default=None)
+        entries = (*self.prices, *self.hosts)
+        return max((entry.since for entry in entries if entry.since <= at.isoformat()), default=None)
 
     @cached_property
     def digest(self) -> str:
         """Twelve hex digits that are the same exactly for the same prices, in whatever order they stand."""
-        entries = sorted(repr(sorted(asdict(price).items(), key=str)) for price in self.prices)
+        entries = sorted(repr(sorted(asdict(entry).items(), key=str)) for entry in (*self.prices, *self.hosts))
         return hashlib.blake2b("\n".join(entries).encode(), digest_size=6).hexdigest()
 
     @cached_property

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
+from proveout.economics.capacity import Goodput
 from proveout.economics.prices import PriceBook
 from proveout.economics.public_prices import public_price
 from proveout.economics.waste import Spent
 from proveout.evaluation.table import ScoreTable
-from proveout.gates.scorecard import Claim, Measure, MonthlyImpact, Notice, WasteShare
-from proveout.project.records import Example, Objective, ObjectiveSpec, Project, Service, Variant
+from proveout.gates.scorecard import BreakEven, Claim, Hosted, Measure, MonthlyImpact, Notice, PricesUsed, WasteShare
+from proveout.project.records import Example, Migration, Objective, ObjectiveSpec, Project, Service, Variant
 from proveout.statistics import Estimate, PairedTest
 
 CONFIDENCE_ALPHA = 0.05
@@ -75,22 +76,42 @@ class Findings:
     findings: tuple[Finding, ...]
     measures: tuple[Measure, ...] = ()
     notices: tuple[Notice, ...] = ()
+    money: Money | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """What the cost gate tells beside its verdict."""
+
     impact: MonthlyImpact | None = None
     waste: tuple[WasteShare, ...] = ()
+    hosting: tuple[Hosted, ...] = ()
+    break_even: BreakEven | None = None
+    prices: PricesUsed | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pricing:
-    """What it takes to price a run's calls: the price book, the day, and the variants in the order of the arms."""
+    """What it takes to price a run's calls: the price book, the day, and the variants in the order of the arms.
+
+    `measured` are the goodputs of one replica that load tests have measured; None where there was none.
+    """
 
     book: PriceBook
     on: date
     variants: tuple[Variant, Variant]
+    measured: tuple[Goodput | None, Goodput | None] = (None, None)
 
     @classmethod
-    def of(cls, project: Project, on: date, variants: tuple[Variant, Variant]) -> Self:
+    def of(
+        cls,
+        project: Project,
+        on: date,
+        variants: tuple[Variant, Variant],
+        measured: tuple[Goodput | None, Goodput | None] = (None, None),
+    ) -> Self:
         """The project's own book, over published prices."""
-        return cls(PriceBook(project.prices, fallback=public_price), on, variants)
+        return cls(PriceBook(project.prices, public_price, project.hosts), on, variants, measured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +119,7 @@ class Evidence:
     """What was collected for the gates of one run.
 
     `judged` maps metrics that a model judges to whether that judge was calibrated against people's labels; `spent` is
-    what both arms' paid answers were made of.
+    what both arms' paid answers were made of; `migration` what the change takes to make.
     """
 
     service: Service
@@ -110,6 +131,7 @@ class Evidence:
     collected: Mapping[Objective, object] = field(default_factory=dict[Objective, object])
     """What gates collected in phases of their own."""
     spent: tuple[Sequence[Spent], Sequence[Spent]] = ((), ())
+    migration: Migration | None = None
 
 
 class Gate(Protocol):

@@ -14,6 +14,7 @@ from proveout.project import (
     DatasetKind,
     DatasetRef,
     Example,
+    Migration,
     Objective,
     Project,
     Service,
@@ -42,6 +43,7 @@ class Comparison:
     change: str = ""
     hypothesis: str = ""
     stage: str = "dev"
+    migration: Migration | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from proveout import __version__
+from proveout.economics.capacity import kept_goodput
 from proveout.evaluation import (
     Arm,
     FailureCollector,
@@ -25,7 +26,17 @@ from proveout.evaluation import (
     Tally,
     evaluate,
 )
-from proveout.gates._base import CONFIDENCE_ALPHA, Evidence, Finding, Findings, Gate, Pricing, claim_of, not_measured
+from proveout.gates._base import (
+    CONFIDENCE_ALPHA,
+    Evidence,
+    Finding,
+    Findings,
+    Gate,
+    Money,
+    Pricing,
+    claim_of,
+    not_measured,
+)
 from proveout.gates.budget import Subject, claim_share, ledger_lines, planned_level, settle
 from proveout.gates.forecast import forecast
 from proveout.gates.look import flips, histograms, slices
@@ -240,14 +251,16 @@ def _scorecard(
         seed=prepared.options.seed,
         judged=scoring.judged(collected.calibrations),
         lower_is_better=scoring.lower_is_better,
-        pricing=Pricing.of(comparison.project, started.date(), (comparison.champion, comparison.challenger)),
+        pricing=_pricing(comparison, store, started),
         spent=collected.spending.spent(),
         collected={objective: phase.evidence for objective, phase in own.items()},
+        migration=comparison.migration,
     )
     measured = [_measure(gate, evidence, spec, comparison) for gate, spec in prepared.gates]
     measured += [Findings((_no_gate(spec, comparison),)) for spec in prepared.unmeasured]
     gates, ledger = _verdicts(measured, prepared, store, run, table.digest())
     shown = _shown_metric(prepared)
+    money = next((findings.money for findings in measured if findings.money is not None), Money())
     return Scorecard(
         change=comparison.change,
         service=comparison.service.name,
@@ -279,9 +292,21 @@ def _scorecard(
         started=started.isoformat(timespec="seconds"),
         version=__version__,
         settings=_settings(prepared, tally, table.column("seconds")),
-        impact=next((findings.impact for findings in measured if findings.impact is not None), None),
-        waste=tuple(share for findings in measured for share in findings.waste),
+        impact=money.impact,
+        waste=money.waste,
+        hosting=money.hosting,
+        break_even=money.break_even,
+        prices=money.prices,
     )
+
+
+def _pricing(comparison: Comparison, store: Store, started: datetime) -> Pricing:
+    """Prices on the day of the run, and what load tests have measured of variants that are paid by the hour."""
+    arms = (comparison.champion, comparison.challenger)
+    latency = comparison.service.objectives.get("latency")
+    slo = dict(latency.settings.get("slo") or {}) if latency else {}
+    measured = [None if arm.machine is None else kept_goodput(store, arm.fingerprint, slo) for arm in arms]
+    return Pricing.of(comparison.project, started.date(), arms, (measured[0], measured[1]))
 
 
 def latest_scorecard(store: Store, service: str) -> Scorecard | None:

@@ -84,12 +84,34 @@ class ImpactDriver(msgspec.Struct, frozen=True, kw_only=True):
     share: float
 
 
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """The 5th, 50th and 95th percentile of simulated months, in US dollars."""
+
+    p5: float
+    p50: float
+    p95: float
+
+
+class Payback(msgspec.Struct, frozen=True, kw_only=True):
+    """In how many months the value of the median month pays for `usd` of migration, with those of the P95 and of the P5
+    month; null: never. `in_time` is the probability that it is paid within `within` months."""
+
+    usd: float
+    months: float | None
+    soonest: float | None
+    latest: float | None
+    within: float
+    in_time: float
+
+
 class MonthlyImpact(msgspec.Struct, frozen=True, kw_only=True):
     """What the change makes of a month's bill at the service's declared traffic: challenger - champion in US dollars,
     so that less than 0 saves.
 
-    `saves` is the probability that it saves; `score` runs from 0 to 100, 50 neither earning nor costing; `drivers` come
-    with the largest first.
+    `saves` is the probability that it saves. `value` is what a month gains in all: what is saved, and the worth of more
+    right answers (`usd_per_success` each) where the service says what one is worth. `score` runs from 0 to 100, 50
+    neither earning nor costing; `drivers` come with the largest first, and move the outcome from `middle`. `counts`
+    tell how many simulated months fell between two `edges`.
     """
 
     requests_per_month: float
@@ -103,15 +125,90 @@ class MonthlyImpact(msgspec.Struct, frozen=True, kw_only=True):
     drivers: tuple[ImpactDriver, ...] = ()
     draws: int = 0
     seed: int = 0
+    value: Spread | None = None
+    usd_per_success: float = 0.0
+    payback: Payback | None = None
+    middle: float = 0.0
+    edges: tuple[float, ...] = ()
+    counts: tuple[int, ...] = ()
 
 
 class WasteShare(msgspec.Struct, frozen=True, kw_only=True):
-    """One use of the money (`useful`, `syntax`, `unread`, `talk`, ...), in percent of both variants' bills. All uses
-    together are 100."""
+    """One use of the money (`useful`, `syntax`, `unread`, `talk`, ...): `champion` and `challenger` are percent of both
+    variants' bills, and all uses together are 100; null for a variant that isn't paid by the token. Beside them tokens
+    and US dollars of the `n` answers looked at."""
 
     kind: str
-    champion: float
-    challenger: float
+    champion: float | None
+    challenger: float | None
+    champion_tokens: int = 0
+    challenger_tokens: int = 0
+    champion_usd: float = 0.0
+    challenger_usd: float = 0.0
+    champion_n: int = 0
+    challenger_n: int = 0
+
+
+class Hosted(msgspec.Struct, frozen=True, kw_only=True):
+    """A variant on machines of one's own: what it takes to serve the declared traffic, and what that costs.
+
+    `goodput` is what one replica of `machines` of the `host` serves within its SLOs (requests per second, with its
+    interval where it was measured; `source` says where it comes from); `utilisation` is the mean traffic's share of all
+    replicas' goodput.
+    """
+
+    variant: str
+    host: str
+    machines: int
+    goodput: float
+    goodput_low: float | None
+    goodput_high: float | None
+    source: str
+    headroom: float
+    replicas: int
+    spare: int
+    utilisation: float
+    usd_per_month: float
+    usd_per_request: float
+    usd_per_million_tokens: float | None
+    requests_per_month: float
+    peak_to_mean: float
+
+
+class HostingStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One number of replicas: up to how many requests a month it serves, what it costs, and between which volumes it is
+    cheaper than the API (null where it never is)."""
+
+    replicas: int
+    most_requests: float
+    usd_per_month: float
+    cheaper: tuple[float, float] | None
+
+
+class BreakEven(msgspec.Struct, frozen=True, kw_only=True):
+    """Own machines (`own`) against an API (`api`): the smallest requests a month from which they are cheaper somewhere
+    (`first`) and everywhere as far as `steps` reach (`always`); null: never. `needed_utilisation` is how busy replicas
+    must be to cost as little."""
+
+    own: str
+    api: str
+    api_usd_per_request: float
+    requests_per_month: float
+    first: float | None
+    always: float | None
+    needed_utilisation: float
+    steps: tuple[HostingStep, ...]
+
+
+class PricesUsed(msgspec.Struct, frozen=True, kw_only=True):
+    """Which prices stand behind the dollars: the day, the newest price of prices.yaml that had begun and the hash of
+    the book (null without a book), and the variants whose price a package published, with its name and version."""
+
+    on: str
+    newest: str | None
+    content: str | None
+    published: tuple[str, ...] = ()
+    publisher: str = ""
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,6 +314,9 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any] = {}
     impact: MonthlyImpact | None = None
     waste: tuple[WasteShare, ...] = ()
+    hosting: tuple[Hosted, ...] = ()
+    break_even: BreakEven | None = None
+    prices: PricesUsed | None = None
 
     @property
     def exit_code(self) -> int:

@@ -25,6 +25,8 @@ def replay_project(
     datasets: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
     defaults: Mapping[str, Any] | None = None,
     prices: Iterable[Mapping[str, Any]] | None = None,
+    hosts: Iterable[Mapping[str, Any]] = (),
+    machines: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Path:
     """Write a project with one service `answers`, and return its folder.
 
@@ -37,13 +39,15 @@ def replay_project(
         datasets: other datasets by kind.
         defaults: `defaults:` of proveout.yaml.
         prices: `prices:` of prices.yaml; a recording is priced as `{provider: replay, model: <its variant>}`.
+        hosts: `hosts:` of prices.yaml, written with `prices`.
+        machines: by variant, its `machine:`.
     """
     root = folder / "services" / "answers"
     for name in ("datasets", "variants", "changes", "prompts", "recorded"):
         (root / name).mkdir(parents=True, exist_ok=True)
     _write(folder / "proveout.yaml", {"project": "tested", "defaults": dict(defaults or {"seed": 1})})
     if prices is not None:
-        _write(folder / "prices.yaml", {"prices": list(prices)})
+        _write(folder / "prices.yaml", {"prices": list(prices), "hosts": list(hosts)})
     (root / "prompts" / "ask.md").write_text("{{ question }}\n")
     data = {"golden": golden, **(datasets or {})}
     for kind, rows in data.items():
@@ -65,6 +69,7 @@ def replay_project(
                 "variant": name,
                 "model": {"provider": "replay", "path": f"recorded/{name}.jsonl"},
                 "prompt": "prompts/ask.md",
+                **({"machine": dict(machines[name])} if machines and name in machines else {}),
             },
         )
     for name, change in (changes or {}).items():
