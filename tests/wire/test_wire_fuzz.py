@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import math
 import re
 import socket
+import ssl
 from collections.abc import Coroutine, Iterator
 from itertools import pairwise
 from typing import Any
@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 
 from proveout.wire import Responder, ServerRequest, Timeouts, WireError
 from proveout.wire.connection import ClientConnection
-from proveout.wire.exchange import Exchange
+from proveout.wire.exchange import Exchange, Prepared
+from proveout.wire.origin import Origin
 from proveout.wire.pool import Pool
 from proveout.wire.server import Limits, Server
 from proveout.wire.server_connection import ServerConnection
+from proveout.wire.urls import parse_url
 
 THOROUGH = settings(max_examples=120, deadline=None, derandomize=True)
 CUTS = st.lists(st.integers(0, 600), max_size=10)
@@ -54,10 +56,11 @@ async def receive(pieces: list[bytes], method: str) -> tuple[Any, ...]:
     await pool.take_or_permit()
     _, connection = await loop.create_connection(lambda: ClientConnection(pool, loop), sock=ours)
     pool.opened(connection)
-    request = b"%b / HTTP/1.1\r\n\r\n" % method.encode()
+    origin = Origin(parse_url("http://a/"), None, pool, ssl.create_default_context)
+    prepared = Prepared(method, method, b"%b / HTTP/1.1\r\n" % method.encode(), origin, sends_length=False)
     finished = loop.create_future()
-    exchange = Exchange(method, method, request, b"", Timeouts(), math.inf, 10_000, None, None, None, finished)
-    connection.begin(exchange)
+    limits = Timeouts(total=None)
+    connection.begin(Exchange(prepared, b"", limits, 10_000, finished.set_result, finished.set_exception))
     for piece in pieces:
         if not finished.done():
             connection.data_received(piece)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         TooLarge,
         WireError,
     )
-    from proveout.wire.exchange import Flow, Response, Timeouts
+    from proveout.wire.exchange import Exchange, Flow, Prepared, Response, Timeouts
     from proveout.wire.headers import Headers, encode_headers
     from proveout.wire.loop import run
     from proveout.wire.server import App, Limits, Responder, Server, ServerRequest, serve
@@ -41,7 +41,7 @@ _HOMES = {
         "TooLarge",
         "WireError",
     ),
-    "exchange": ("Flow", "Response", "Timeouts"),
+    "exchange": ("Exchange", "Flow", "Prepared", "Response", "Timeouts"),
     "headers": ("Headers", "encode_headers"),
     "loop": ("run",),
     "server": ("App", "Limits", "Responder", "Server", "ServerRequest", "serve"),
@@ -55,11 +55,13 @@ __all__ = [
     "ConnectFailed",
     "ConnectionCut",
     "Event",
+    "Exchange",
     "Flow",
     "Headers",
     "InvalidRequest",
     "Limits",
     "MalformedResponse",
+    "Prepared",
     "ProxyFailed",
     "Responder",
     "Response",

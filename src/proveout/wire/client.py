@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
-from time import monotonic
 from typing import cast
 
-from proveout.wire.connect import default_ssl_context, open_connection
-from proveout.wire.connection import ClientConnection, StaleConnection, timed_out
-from proveout.wire.errors import ConnectionCut, InvalidRequest, ProxyFailed
-from proveout.wire.exchange import Exchange, Flow, Response, Timeouts
+from proveout.wire.connect import default_ssl_context
+from proveout.wire.errors import InvalidRequest, ProxyFailed
+from proveout.wire.exchange import Exchange, Flow, Prepared, Response, Timeouts
 from proveout.wire.headers import Headers, encode_headers
+from proveout.wire.origin import Origin
 from proveout.wire.pool import Pool, client_closed
-from proveout.wire.proxies import PROXY_WANTS_CREDENTIALS, Proxy, ProxySettings
+from proveout.wire.proxies import PROXY_WANTS_CREDENTIALS, ProxySettings
 from proveout.wire.urls import Target, parse_url
 
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _BODYLESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+_MOST_PREPARED = 256
 
-
-class _Origin:
-    """What the client knows about one origin."""
-
-    __slots__ = ("pool", "proxy", "proxy_headers", "target_prefix")
-
-    def __init__(self, pool: Pool, target: Target, proxy: Proxy | None) -> None:
-        forwards = proxy is not None and target.scheme == "http"
-        self.pool = pool
-        self.proxy = proxy
-        self.target_prefix = target.origin if forwards else ""
-        self.proxy_headers = b""
-        if forwards and proxy is not None and proxy.authorization:
-            self.proxy_headers = encode_headers([("proxy-authorization", proxy.authorization)])
+HeaderPairs = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 class Client:
@@ -69,8 +54,8 @@ class Client:
         self._max_body_bytes = max_body_bytes
         self._ssl_context = ssl_context
         self._proxies = ProxySettings(os.environ if trust_env else {})
-        self._origins: dict[str, _Origin] = {}
-        self._opening: set[asyncio.Timeout] = set()
+        self._origins: dict[str, Origin] = {}
+        self._prepared: dict[tuple[str, str, tuple[tuple[str, str], ...]], Prepared] = {}
         self._closed = False
 
     async def send(
@@ -78,11 +63,11 @@ class Client:
         method: str,
         url: str,
         *,
-        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        headers: HeaderPairs = (),
         body: bytes = b"",
         timeouts: Timeouts | None = None,
-        on_head: Callable[[int, Headers], None] | None = None,
-        on_data: Callable[[float, bytes], None] | None = None,
+        on_head: Callable[[int, Headers], object] | None = None,
+        on_data: Callable[[float, bytes], object] | None = None,
         max_body_bytes: int | None = None,
         flow: Flow | None = None,
     ) -> Response:
@@ -96,44 +81,96 @@ class Client:
             InvalidRequest: the request cannot be sent as it is.
             WireError: no whole response; see `proveout.wire.errors` for the kinds.
         """
+        outcome: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+        def on_end(response: Response) -> None:
+            if not outcome.done():
+                outcome.set_result(response)
+
+        def on_error(error: BaseException) -> None:
+            if not outcome.done():
+                outcome.set_exception(error)
+
+        exchange = self.begin(
+            self.prepare(method, url, headers),
+            body,
+            on_end,
+            on_error,
+            timeouts=timeouts,
+            on_head=on_head,
+            on_data=on_data,
+            max_body_bytes=max_body_bytes,
+            flow=flow,
+        )
+        try:
+            return await outcome
+        except asyncio.CancelledError:
+            exchange.cancel()
+            if outcome.done() and not outcome.cancelled():
+                outcome.exception()  # Looked at, so that asyncio reports no forgotten error.
+            raise
+
+    def prepare(self, method: str, url: str, headers: HeaderPairs = ()) -> Prepared:
+        """What is the same for all requests of a kind, for `begin`. Headers in a tuple are remembered: who sends the
+        same again and again keeps them in one.
+
+        Raises:
+            InvalidRequest: such a request cannot be sent.
+        """
+        if not isinstance(headers, tuple):
+            return self._prepare(method, url, headers)
+        key = (method, url, cast(tuple[tuple[str, str], ...], headers))
+        known = self._prepared.get(key)
+        if known is None:
+            known = self._prepare(method, url, headers)
+            if len(self._prepared) >= _MOST_PREPARED:
+                self._prepared.clear()
+            self._prepared[key] = known
+        return known
+
+    def begin(
+        self,
+        prepared: Prepared,
+        body: bytes,
+        on_end: Callable[[Response], object],
+        on_error: Callable[[BaseException], object],
+        *,
+        timeouts: Timeouts | None = None,
+        on_head: Callable[[int, Headers], object] | None = None,
+        on_data: Callable[[float, bytes], object] | None = None,
+        max_body_bytes: int | None = None,
+        flow: Flow | None = None,
+    ) -> Exchange:
+        """Start one exchange, for those who cannot or will not await it; `send` is made of this.
+
+        Its outcome is told once, from inside the event loop (perhaps before this returns): `on_end(response)`, or
+        `on_error` with what `send` would raise. `cancel` of what this returns ends it without a word.
+
+        Raises:
+            ClientClosed: the client was closed.
+        """
         if self._closed:
             raise client_closed()
-        target = parse_url(url)
-        if not _METHOD.fullmatch(method) or method == "CONNECT":
-            raise InvalidRequest("the method must be a word of capital letters, and not CONNECT")
-        origin = self._origins.get(target.origin) or self._add_origin(target)
-        timeouts = timeouts or self._timeouts
+        origin = prepared.origin
         exchange = Exchange(
-            method,
-            f"{method} {target.origin}",
-            _encode_head(method, target, origin, headers, body),
+            prepared,
             body,
-            timeouts,
-            math.inf if timeouts.total is None else monotonic() + timeouts.total,
+            timeouts or self._timeouts,
             self._max_body_bytes if max_body_bytes is None else max_body_bytes,
+            _unless_refused(prepared, on_end, on_error) if origin.forwarded else on_end,
+            on_error,
             on_head,
             on_data,
             flow,
-            asyncio.get_running_loop().create_future(),
         )
-        while True:
-            connection = origin.pool.take_idle() or await self._connect(exchange, target, origin)
-            try:
-                response = await self._carry(connection, exchange)
-            except StaleConnection:  # Each time, one kept connection fewer.
-                exchange.finished = asyncio.get_running_loop().create_future()
-                continue
-            if response.status == 407 and origin.proxy is not None and target.scheme == "http":
-                raise ProxyFailed(f"{exchange.about}: the proxy at {origin.proxy.place} {PROXY_WANTS_CREDENTIALS}")
-            return response
+        origin.carry(exchange)
+        return exchange
 
     async def aclose(self) -> None:
         """End what is in flight with `ClientClosed` and close every connection. Idempotent."""
         self._closed = True
-        for opening in self._opening:
-            opening.reschedule(asyncio.get_running_loop().time())
         for origin in self._origins.values():
-            await origin.pool.close()
+            await origin.close()
 
     async def __aenter__(self) -> Client:
         return self
@@ -141,97 +178,43 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _carry(self, connection: ClientConnection, exchange: Exchange) -> Response:
-        connection.begin(exchange)
-        try:
-            return await exchange.finished
-        except asyncio.CancelledError:
-            # The exchange may have finished while the cancellation was on its way: then the connection is another's.
-            if connection.carries(exchange):
-                connection.abandon()
-            elif not exchange.finished.cancelled():
-                exchange.finished.exception()  # Looked at, so that asyncio reports no forgotten error.
-            raise
+    def _prepare(self, method: str, url: str, headers: HeaderPairs) -> Prepared:
+        target = parse_url(url)
+        if not _METHOD.fullmatch(method) or method == "CONNECT":
+            raise InvalidRequest("the method must be a word of capital letters, and not CONNECT")
+        lines = encode_headers(headers)
+        origin = self._origins.get(target.origin) or self._add_origin(target)
+        folded = lines.lower()
+        start = f"{method} {origin.target_prefix}{target.path} HTTP/1.1\r\n"
+        if not (folded.startswith(b"host:") or b"\r\nhost:" in folded):
+            start += f"host: {target.authority}\r\n"
+        if b"accept-encoding:" not in folded:
+            start += "accept-encoding: identity\r\n"
+        head = start.encode("latin-1") + lines + origin.proxy_headers
+        return Prepared(method, f"{method} {target.origin}", head, origin, sends_length=method not in _BODYLESS)
 
-    async def _connect(self, exchange: Exchange, target: Target, origin: _Origin) -> ClientConnection:
-        """A connection that is free, waiting for one where all are busy."""
-        try:
-            async with asyncio.timeout(exchange.deadline - monotonic() if exchange.deadline < math.inf else None):
-                connection = await origin.pool.take_or_permit()
-                while connection is not None and not connection.usable:  # Lost on its way to us.
-                    connection = await origin.pool.take_or_permit()
-        except TimeoutError:
-            raise timed_out(exchange, "total") from None
-        if connection is not None:
-            return connection
-        try:
-            connection = await self._open(exchange, target, origin)
-        except BaseException:
-            origin.pool.return_permit()
-            raise
-        origin.pool.opened(connection)
-        if self._closed:
-            connection.abandon()
-            raise client_closed()
-        return connection
-
-    async def _open(self, exchange: Exchange, target: Target, origin: _Origin) -> ClientConnection:
-        loop = asyncio.get_running_loop()
-        left = exchange.deadline - monotonic()
-        limit = math.inf if exchange.timeouts.connect is None else exchange.timeouts.connect
-        opening = asyncio.timeout(None if left == limit == math.inf else min(left, limit))
-        self._opening.add(opening)
-        try:
-            async with opening:
-                connection = await open_connection(
-                    lambda: ClientConnection(origin.pool, loop), target, origin.proxy, self._ssl, exchange.about
-                )
-        except TimeoutError:
-            if self._closed:
-                raise client_closed() from None
-            raise timed_out(exchange, "connect" if limit <= left else "total") from None
-        finally:
-            self._opening.discard(opening)
-        if not connection.usable:
-            raise ConnectionCut(f"{exchange.about}: the server closed the connection at once", received=0, head=False)
-        return connection
+    def _add_origin(self, target: Target) -> Origin:
+        pool = Pool(self._max_connections, self._idle_connection_s, self._max_header_bytes)
+        origin = Origin(target, self._proxies.choose(target), pool, self._ssl)
+        self._origins[target.origin] = origin
+        return origin
 
     def _ssl(self) -> ssl.SSLContext:
         if self._ssl_context is None:
             self._ssl_context = default_ssl_context()
         return self._ssl_context
 
-    def _add_origin(self, target: Target) -> _Origin:
-        pool = Pool(self._max_connections, self._idle_connection_s, self._max_header_bytes)
-        origin = _Origin(pool, target, self._proxies.choose(target))
-        self._origins[target.origin] = origin
-        return origin
 
+def _unless_refused(
+    prepared: Prepared, on_end: Callable[[Response], object], on_error: Callable[[BaseException], object]
+) -> Callable[[Response], object]:
+    """Tells of a proxy that wants credentials as a failure: its answer is not the origin's."""
 
-def _encode_head(
-    method: str, target: Target, origin: _Origin, headers: Mapping[str, str] | Sequence[tuple[str, str]], body: bytes
-) -> bytes:
-    start = f"{method} {origin.target_prefix}{target.path}"
-    if isinstance(headers, tuple):
-        lines = _lines_of_tuple(start, target.authority, cast(tuple[tuple[str, str], ...], headers))
-    else:
-        lines = _lines(start, target.authority, headers)
-    if body or method not in _BODYLESS:
-        return b"%b%bcontent-length: %d\r\n\r\n" % (lines, origin.proxy_headers, len(body))
-    return b"%b%b\r\n" % (lines, origin.proxy_headers)
+    def told(response: Response) -> None:
+        proxy = prepared.origin.proxy
+        if response.status == 407 and proxy is not None:
+            on_error(ProxyFailed(f"{prepared.about}: the proxy at {proxy.place} {PROXY_WANTS_CREDENTIALS}"))
+        else:
+            on_end(response)
 
-
-def _lines(start: str, authority: str, headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> bytes:
-    """A request's head but for its length and its end."""
-    lines = encode_headers(headers)
-    folded = lines.lower()
-    start += " HTTP/1.1\r\n"
-    if not (folded.startswith(b"host:") or b"\r\nhost:" in folded):
-        start += f"host: {authority}\r\n"
-    if b"accept-encoding:" not in folded:
-        start += "accept-encoding: identity\r\n"
-    return start.encode("latin-1") + lines
-
-
-_lines_of_tuple = lru_cache(maxsize=256)(_lines)
-"""Callers that send the same headers again and again keep them in a tuple."""
+    return told

@@ -24,11 +24,8 @@ if TYPE_CHECKING:
 _UPLOAD_SLICE = 256 * 1024
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"\btimeout=(\d{1,9})\b", re.IGNORECASE)
 _CLOCKS_DIFFER_S = 1.0
+_BODYLESS = (204, 304)
 _CODINGS = {b"gzip": "gzip", b"x-gzip": "gzip", b"deflate": "deflate"}
-
-
-class StaleConnection(ConnectionCut):
-    """A kept connection ended before any byte of a response to a request that may be sent again."""
 
 
 class _HeadOnly(Exception):
@@ -93,27 +90,25 @@ class ClientConnection(asyncio.Protocol):
         """Whether the kernel holds nothing unread: a kept connection with input has ended, or breaks the protocol."""
         return not self._input.poll(0)
 
-    def carries(self, exchange: Exchange) -> bool:
-        return self._exchange is exchange
-
     def begin(self, exchange: Exchange) -> None:
-        """Send the request. The outcome arrives in `exchange.finished`."""
+        """Send the request, and tell the exchange what comes of it."""
         self._exchange = exchange
         self._complete = False
         self._since_body = 0
+        exchange.stop = self.abandon
         exchange.reused = self._served
         self._served = True
-        self._last_activity = now = monotonic()
-        exchange.sent = now
-        if len(exchange.body) <= _UPLOAD_SLICE:
-            self._transport.write(exchange.head + exchange.body)
+        self._last_activity = exchange.sent = monotonic()
+        body = exchange.body
+        if len(body) <= _UPLOAD_SLICE:
+            self._transport.write(exchange.prepared.encoded(body))
         else:
-            self._transport.write(exchange.head)
-            self._upload, self._upload_at = memoryview(exchange.body), 0
+            self._transport.write(exchange.prepared.head_for(len(body)))
+            self._upload, self._upload_at = memoryview(body), 0
             self._pump_upload()
         if exchange.flow is not None:
             exchange.flow.attach(self._hold_reading)
-        self._require(self._next_deadline(exchange)[0])
+        self._watch(exchange)
 
     def abandon(self) -> None:
         """Close at once, whatever is in flight."""
@@ -126,8 +121,8 @@ class ClientConnection(asyncio.Protocol):
         exchange = self._detach()
         self._pool.discard(self)
         self._transport.abort()
-        if exchange is not None and not exchange.finished.done():
-            exchange.finished.set_exception(error)
+        if exchange is not None:
+            exchange.fail(error)
 
     # What the event loop calls
 
@@ -147,12 +142,14 @@ class ClientConnection(asyncio.Protocol):
         except httptools.HttpParserCallbackError as error:
             self._stopped_by(error.__context__ or error)
         except httptools.HttpParserUpgrade:
-            self.fail(MalformedResponse(f"{exchange.about}: the server switched protocols, which nobody asked for"))
+            self.fail(
+                MalformedResponse(f"{exchange.prepared.about}: the server switched protocols, which nobody asked for")
+            )
         except httptools.HttpParserError as error:
             if self._complete:
                 self._finish(keep=False)
             else:
-                self.fail(MalformedResponse(f"{exchange.about}: not a valid HTTP/1.1 response: {error}"))
+                self.fail(MalformedResponse(f"{exchange.prepared.about}: not a valid HTTP/1.1 response: {error}"))
         else:
             if self._complete:
                 self._finish(keep=self._keep_alive)
@@ -176,6 +173,9 @@ class ClientConnection(asyncio.Protocol):
             return
         if exchange.ends_with_connection and exc is None:
             self._finish(keep=False)
+        elif exchange.reused and self._read_at <= exchange.sent and exchange.prepared.may_be_sent_again:
+            self._detach()  # A kept connection has ended before any byte of a response: each time, one fewer of them.
+            exchange.prepared.origin.carry(exchange)
         else:
             self.fail(self._cut(exchange))
 
@@ -187,7 +187,7 @@ class ClientConnection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is not None:
             exchange.first_byte = self._read_at
-            self._require(self._next_deadline(exchange)[0])
+            self._watch(exchange)
 
     def on_status(self, reason: bytes) -> None:
         if self._exchange is not None:
@@ -204,7 +204,7 @@ class ClientConnection(asyncio.Protocol):
             return
         status = self._parser.get_status_code()
         if status < 100 or self._parser.get_http_version() not in ("1.1", "1.0"):
-            raise MalformedResponse(f"{exchange.about}: the response is not HTTP/1.1")
+            raise MalformedResponse(f"{exchange.prepared.about}: the response is not HTTP/1.1")
         if status < 200:
             return
         fields = exchange.fields
@@ -215,11 +215,12 @@ class ClientConnection(asyncio.Protocol):
         values = combined(fields)
         if b"keep-alive" in values:
             self._heed_keep_alive(values[b"keep-alive"])
-        if exchange.method != "HEAD" and status not in (204, 304):
+        head_only = exchange.prepared.method == "HEAD"
+        if not head_only and status not in _BODYLESS:
             self._expect_body(exchange, values)
         if exchange.on_head is not None:
             exchange.on_head(status, exchange.headers)
-        if exchange.method == "HEAD":
+        if head_only:
             raise _HeadOnly
 
     def on_body(self, piece: bytes) -> None:
@@ -231,13 +232,15 @@ class ClientConnection(asyncio.Protocol):
             piece = exchange.inflater.feed(piece)
             if not piece:
                 return
-        exchange.size += len(piece)
-        if exchange.size > exchange.limit:
-            raise TooLarge(f"{exchange.about}: the response body is larger than {exchange.limit} bytes")
-        if exchange.on_data is None:
-            exchange.collected = grow(exchange.collected, piece)
-        else:
+        size = exchange.size = exchange.size + len(piece)
+        if size > exchange.limit:
+            raise TooLarge(f"{exchange.prepared.about}: the response body is larger than {exchange.limit} bytes")
+        if exchange.on_data is not None:
             exchange.on_data(self._read_at, piece)
+        elif size == len(piece):
+            exchange.collected = piece
+        else:
+            exchange.collected = grow(exchange.collected, piece)
 
     def on_message_complete(self) -> None:
         exchange = self._exchange
@@ -257,15 +260,17 @@ class ClientConnection(asyncio.Protocol):
         length = fields.get(b"content-length")
         transfer = fields.get(b"transfer-encoding")
         if transfer is not None and transfer.lower() != b"chunked":
-            raise MalformedResponse(f"{exchange.about}: the response has a transfer coding other than chunked")
+            raise MalformedResponse(f"{exchange.prepared.about}: the response has a transfer coding other than chunked")
         if length is not None and int(length) > exchange.limit:
-            raise TooLarge(f"{exchange.about}: the response body is larger than {exchange.limit} bytes")
+            raise TooLarge(f"{exchange.prepared.about}: the response body is larger than {exchange.limit} bytes")
         exchange.ends_with_connection = length is None and transfer is None
         coding = fields.get(b"content-encoding", b"identity").lower()
         if coding in _CODINGS:
-            exchange.inflater = Inflater(_CODINGS[coding], exchange.limit, exchange.about)
+            exchange.inflater = Inflater(_CODINGS[coding], exchange.limit, exchange.prepared.about)
         elif coding not in (b"identity", b""):
-            raise MalformedResponse(f"{exchange.about}: the response has a content coding that is not understood here")
+            raise MalformedResponse(
+                f"{exchange.prepared.about}: the response has a content coding that is not understood here"
+            )
 
     def _heed_keep_alive(self, hint: bytes) -> None:
         """Give the connection up before the server does, where it says when that is (`Keep-Alive: timeout=5`)."""
@@ -302,19 +307,18 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._pool.discard(self)
             self._transport.abort()
-        if not exchange.finished.done():
-            exchange.finished.set_result(
-                Response(
-                    exchange.status,
-                    exchange.reason.decode("latin-1"),
-                    exchange.headers or Headers(),
-                    bytes(exchange.collected),
-                    exchange.sent,
-                    exchange.first_byte,
-                    self._read_at,
-                    exchange.reused,
-                )
+        exchange.end(
+            Response(
+                exchange.status,
+                exchange.reason.decode("latin-1"),
+                exchange.headers or Headers(),
+                bytes(exchange.collected),
+                exchange.sent,
+                exchange.first_byte,
+                self._read_at,
+                exchange.reused,
             )
+        )
 
     def _detach(self) -> Exchange | None:
         exchange, self._exchange, self._upload = self._exchange, None, None
@@ -342,6 +346,15 @@ class ClientConnection(asyncio.Protocol):
             self._last_activity = monotonic()
             self._transport.resume_reading()
             self._require(self._check_deadlines(self._last_activity))
+
+    def _watch(self, exchange: Exchange) -> None:
+        """Have the timer come for the exchange's next deadline."""
+        limits = exchange.timeouts
+        if limits.first_byte is None and limits.idle is None:  # The total alone, as most calls of models have it.
+            if exchange.deadline < self._timer.when:
+                self._timer.ask(exchange.deadline)
+        else:
+            self._require(self._next_deadline(exchange)[0])
 
     def _require(self, deadline: float) -> None:
         if deadline < self._timer.when:
@@ -371,14 +384,14 @@ class ClientConnection(asyncio.Protocol):
         return math.inf
 
     def _head_too_large(self, exchange: Exchange) -> TooLarge:
-        return TooLarge(f"{exchange.about}: the response head is larger than {self._max_header_bytes} bytes")
+        return TooLarge(f"{exchange.prepared.about}: the response head is larger than {self._max_header_bytes} bytes")
 
     def _cut(self, exchange: Exchange) -> ConnectionCut:
-        if exchange.reused and self._read_at <= exchange.sent and exchange.may_be_sent_again:
-            return StaleConnection(f"{exchange.about}: the kept connection was closed", received=0, head=False)
         head = exchange.headers is not None
         where = f"{exchange.size} bytes into the body" if head else "before the response head was complete"
-        return ConnectionCut(f"{exchange.about}: the connection was cut {where}", received=exchange.size, head=head)
+        return ConnectionCut(
+            f"{exchange.prepared.about}: the connection was cut {where}", received=exchange.size, head=head
+        )
 
 
 def timed_out(exchange: Exchange, phase: Phase) -> TimedOut:
@@ -389,4 +402,4 @@ def timed_out(exchange: Exchange, phase: Phase) -> TimedOut:
         "total": f"not finished within {limits.total} s",
         "connect": f"no connection within {limits.connect} s",
     }
-    return TimedOut(f"{exchange.about}: {said[phase]} ({phase} time-out)", phase=phase)
+    return TimedOut(f"{exchange.prepared.about}: {said[phase]} ({phase} time-out)", phase=phase)

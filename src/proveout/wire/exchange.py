@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING
 
 from proveout.wire.headers import Headers
 from proveout.wire.inflate import Inflater
 
+if TYPE_CHECKING:
+    from proveout.wire.origin import Origin
+
+_log = logging.getLogger("proveout.wire")
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 
@@ -76,38 +83,101 @@ class Flow:
                 self._switch(paused)
 
 
-@dataclass(slots=True, eq=False)
-class Exchange:
-    """The state of one request in flight. Belongs to the connection that carries it."""
+class Prepared:
+    """What is the same for every request of a kind: where it goes, and its head but for the length of its body."""
 
-    method: str
-    about: str
-    """Method and origin, for messages."""
-    head: bytes
-    body: bytes
-    timeouts: Timeouts
-    deadline: float
-    """When `timeouts.total` runs out, on `time.monotonic`."""
-    limit: int
-    on_head: Callable[[int, Headers], None] | None
-    on_data: Callable[[float, bytes], None] | None
-    flow: Flow | None
-    finished: asyncio.Future[Response]
+    __slots__ = ("about", "head", "method", "origin", "sends_length")
 
-    reused: bool = False
-    sent: float = 0.0
-    first_byte: float = 0.0
-    status: int = 0
-    reason: bytes = b""
-    fields: list[tuple[bytes, bytes]] = field(default_factory=list)
-    headers: Headers | None = None
-    inflater: Inflater | None = None
-    collected: bytes | bytearray = b""
-    """The body so far, where no `on_data` takes it."""
-    size: int = 0
-    ends_with_connection: bool = False
+    def __init__(self, method: str, about: str, head: bytes, origin: Origin, *, sends_length: bool) -> None:
+        self.method = method
+        self.about = about
+        """Method and origin, for messages."""
+        self.head = head
+        self.origin = origin
+        self.sends_length = sends_length
+        """Whether even the length of an empty body is told."""
+
+    def encoded(self, body: bytes) -> bytes:
+        """A request with this body."""
+        return b"%b%b" % (self.head_for(len(body)), body)
+
+    def head_for(self, length: int) -> bytes:
+        """The head of a request with a body of this length."""
+        if length or self.sends_length:
+            return b"%bcontent-length: %d\r\n\r\n" % (self.head, length)
+        return self.head + b"\r\n"
 
     @property
     def may_be_sent_again(self) -> bool:
         """Whether a second arrival does no harm: the method says so (RFC 9110, 9.2.2), or a key does."""
         return self.method in _IDEMPOTENT or b"\r\nidempotency-key:" in self.head.lower()
+
+
+class Exchange:
+    """One request in flight and what has come back for it so far.
+
+    Its outcome is told once, from inside the event loop: `on_end(response)` or `on_error(error)`. After `cancel`,
+    nothing is told any more.
+    """
+
+    # Defaults of the class: an ordinary exchange sets few of them.
+    stop: Callable[[], object] | None = None
+    """Ends what is being done for it now: its connection, or the search for one."""
+    reused = False
+    sent = 0.0
+    first_byte = 0.0
+    status = 0
+    reason = b""
+    headers: Headers | None = None
+    inflater: Inflater | None = None
+    collected: bytes | bytearray = b""
+    """The body so far, where no `on_data` takes it."""
+    size = 0
+    ends_with_connection = False
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        body: bytes,
+        timeouts: Timeouts,
+        limit: int,
+        on_end: Callable[[Response], object],
+        on_error: Callable[[BaseException], object],
+        on_head: Callable[[int, Headers], object] | None = None,
+        on_data: Callable[[float, bytes], object] | None = None,
+        flow: Flow | None = None,
+    ) -> None:
+        self.prepared = prepared
+        self.body = body
+        self.timeouts = timeouts
+        self.deadline = inf if timeouts.total is None else monotonic() + timeouts.total
+        """When `timeouts.total` runs out, on `time.monotonic`."""
+        self.limit = limit
+        self.on_end = on_end
+        self.on_error = on_error
+        self.on_head = on_head
+        self.on_data = on_data
+        self.flow = flow
+        self.fields: list[tuple[bytes, bytes]] = []
+
+    def cancel(self) -> None:
+        """End it and close its connection at once. Idempotent."""
+        stop, self.stop = self.stop, None
+        if stop is not None:
+            stop()
+
+    def end(self, response: Response) -> None:
+        """Tell the outcome."""
+        self.stop = None
+        try:
+            self.on_end(response)
+        except Exception:
+            _log.exception("%s: what takes the response failed", self.prepared.about)
+
+    def fail(self, error: BaseException) -> None:
+        """Tell that there is no whole response."""
+        self.stop = None
+        try:
+            self.on_error(error)
+        except Exception:
+            _log.exception("%s: what takes the error failed", self.prepared.about)

@@ -23,19 +23,40 @@ _COMMON = frozenset(
 class Headers:
     """The fields of one message, in order. Names are compared without case; a name may occur several times."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "_first")
 
     def __init__(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """`fields`: (name in lower case, value) pairs as they came from the wire."""
-        self._fields = list(fields)
+        """`fields`: (name in lower case, value) pairs as they came from the wire. A list is not copied."""
+        self._fields = fields if isinstance(fields, list) else list(fields)
+        self._first: dict[bytes, bytes] | None = None
+
+    def first(self, name: bytes) -> bytes | None:
+        """The first value of a name in lower case, as it came: for those who look at every message."""
+        first = self._first
+        if first is None:
+            first = self._first = dict(self._fields)
+            if len(first) < len(self._fields):
+                first.update(reversed(self._fields))
+        return first.get(name)
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of `name`."""
-        wanted = _spelled(name)
-        for key, value in self._fields:
-            if key == wanted:
-                return value.decode("latin-1")
-        return default
+        value = self.first(_spelled(name))
+        return default if value is None else value.decode("latin-1")
+
+    def index(self, name: bytes) -> int:
+        """The place of the first field of a name in lower case.
+
+        Raises:
+            ValueError: there is none.
+        """
+        return [key for key, _ in self._fields].index(name)
+
+    def with_value(self, index: int, value: bytes) -> Headers:
+        """These fields, one of them with another value."""
+        fields = list(self._fields)
+        fields[index] = (fields[index][0], value)
+        return Headers(fields)
 
     def only(self, names: Container[bytes]) -> tuple[tuple[str, str], ...]:
         """The (name, value) pairs of some fields, given by their names in lower case."""

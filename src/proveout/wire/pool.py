@@ -74,7 +74,7 @@ class Pool:
 
     def release(self, connection: ClientConnection) -> None:
         """`connection` is free again."""
-        waiter = self._next_waiter()
+        waiter = self._next_waiter() if self._waiters else None
         if waiter is None:
             self._idle.append(connection)
         else:

@@ -50,29 +50,22 @@ class Responder:
     After the client has gone, all of them do nothing, so that a late answer needs no care.
     """
 
-    __slots__ = (
-        "_chunked",
-        "_connection",
-        "_disconnected",
-        "_drained",
-        "_head_only",
-        "_keep_alive",
-        "_old",
-        "_state",
-        "on_drained",
-    )
+    # Defaults of the class: an ordinary answer sets none of them.
+    _state = "new"
+    _chunked = False
+    _disconnected: asyncio.Future[None] | None = None
+    _drained: asyncio.Future[None] | None = None
+    on_drained: Callable[[], object] | None = None
+    """Called when a write buffer that was `full` has emptied: for writers that cannot await `drain`."""
+    on_lost: Callable[[], object] | None = None
+    """Called when the client has gone before its response was complete: for handlers that are no coroutine."""
 
-    def __init__(self, connection: ServerConnection, *, head_only: bool, old: bool, keep_alive: bool) -> None:
+    def __init__(self, connection: ServerConnection, head_only: bool, old: bool, keep_alive: bool) -> None:
+        """`head_only`: the request was HEAD; `old`: its client speaks HTTP/1.0."""
         self._connection: ServerConnection | None = connection
         self._head_only = head_only
         self._old = old
         self._keep_alive = keep_alive
-        self._chunked = False
-        self._state = "new"
-        self._disconnected: asyncio.Future[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
-        self.on_drained: Callable[[], None] | None = None
-        """Called when a write buffer that was `full` has emptied: for writers that cannot await `drain`."""
 
     @property
     def started(self) -> bool:
@@ -104,20 +97,22 @@ class Responder:
             ValueError: the status is none of a final response.
             RuntimeError: the request was answered before.
         """
-        first, lines = _status_line(status), encode_headers(headers)
+        first = _first_lines(status)
+        lines = headers if isinstance(headers, bytes) else encode_headers(headers)
         self._leave("new", "done")
         connection = self._connection
         if connection is None:
             return
-        length = b"" if status in _BODYLESS else b"content-length: %d\r\n" % len(body)
-        head = b"%b%b%b%b%b\r\n" % (first, _date(), self._connection_line(), length, lines)
-        if self._head_only or status in _BODYLESS:
-            body = b""
-        if len(body) > _WRITTEN_APART:
-            connection.write(head)
+        bodyless = status in _BODYLESS
+        length = b"" if bodyless else b"content-length: %d\r\n" % len(body)
+        head = (first, self._connection_line(connection), length, lines)
+        if self._head_only or bodyless:
+            connection.write(b"%b%b%b%b\r\n" % head)
+        elif len(body) > _WRITTEN_APART:
+            connection.write(b"%b%b%b%b\r\n" % head)
             connection.write(body)
         else:
-            connection.write(head + body)
+            connection.write(b"%b%b%b%b\r\n%b" % (*head, body))
         self._release(connection)
 
     def start(self, status: int = 200, headers: HeaderInput = ()) -> None:
@@ -128,17 +123,17 @@ class Responder:
             ValueError: the status is none of a final response.
             RuntimeError: the request was answered before.
         """
-        first, lines = _status_line(status), encode_headers(headers)
+        first, lines = _first_lines(status), encode_headers(headers)
         self._leave("new", "streaming")
-        if self._connection is None:
+        connection = self._connection
+        if connection is None:
             return
         bodyless = self._head_only or status in _BODYLESS
         self._chunked = not bodyless and not self._old
         self._keep_alive = self._keep_alive and not (self._old and not bodyless)
         self._head_only = bodyless
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        head = (first, _date(), self._connection_line(), framing, lines)
-        self._connection.write(b"%b%b%b%b%b\r\n" % head)
+        connection.write(b"%b%b%b%b\r\n" % (first, self._connection_line(connection), framing, lines))
 
     def write(self, data: bytes) -> None:
         """A piece of the body. Check `full`, or await `drain`, to keep pace with the client."""
@@ -184,16 +179,17 @@ class Responder:
         for waiting in (self._disconnected, self._drained):
             if waiting is not None and not waiting.done():
                 waiting.set_result(None)
+        if self.on_lost is not None:
+            self.on_lost()
 
     def _leave(self, state: str, following: str) -> None:
         if self._state != state:
             raise RuntimeError(f"this step needs a response that is {state}, but it is {self._state}")
         self._state = following
 
-    def _connection_line(self) -> bytes:
-        connection = self._connection
-        self._keep_alive = self._keep_alive and connection is not None and not connection.closing
-        if not self._keep_alive:
+    def _connection_line(self, connection: ServerConnection) -> bytes:
+        if not self._keep_alive or connection.closing:
+            self._keep_alive = False
             return b"connection: close\r\n"
         return b"connection: keep-alive\r\n" if self._old else b""
 
@@ -213,17 +209,18 @@ def _status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {reason}\r\n".encode()
 
 
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+def _first_lines(status: int) -> bytes:
+    """The status and the date."""
+    return _first_lines_in(status, int(time.time()))
 
 
-def _date() -> bytes:
-    return _date_line(int(time.time()))
-
-
-@lru_cache(maxsize=2)
-def _date_line(second: int) -> bytes:
+@lru_cache(maxsize=32)
+def _first_lines_in(status: int, second: int) -> bytes:
     at = time.gmtime(second)
     day, month = _DAYS[at.tm_wday], _MONTHS[at.tm_mon - 1]
     clock = f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02}"
-    return f"date: {day}, {at.tm_mday:02} {month} {at.tm_year} {clock} GMT\r\n".encode()
+    return _status_line(status) + f"date: {day}, {at.tm_mday:02} {month} {at.tm_year} {clock} GMT\r\n".encode()
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

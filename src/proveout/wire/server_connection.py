@@ -9,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import httptools
 
 from proveout.wire.body import grow
 from proveout.wire.headers import Headers, combined
+from proveout.wire.known_head import KnownHead
 from proveout.wire.responder import Responder, ServerRequest
 from proveout.wire.timer import LazyTimer
 
@@ -27,6 +29,7 @@ App = Callable[[ServerRequest, Responder], Coroutine[Any, Any, None] | None]
 _log = logging.getLogger("proveout.wire")
 _LINGER_S = 2.0
 _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
+_METHODS = {b"GET": "GET", b"POST": "POST"}
 _TEXT = (("content-type", "text/plain; charset=utf-8"),)
 
 
@@ -83,6 +86,9 @@ class ServerConnection(asyncio.Protocol):
         self._method = ""
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
+        self._headers = Headers()
+        self._opening: bytes | None = None
+        self._known: KnownHead | None = None
         self._body: bytes | bytearray = b""
         self._size = 0
         self._responder: Responder | None = None
@@ -102,11 +108,12 @@ class ServerConnection(asyncio.Protocol):
     def answered(self, *, keep_alive: bool) -> None:
         """The response in flight is complete."""
         self._responder = self._task = None
-        self._stage_since = now = monotonic()
         if not keep_alive or self.closing:
             self._shut()
             return
-        self._require(now + self._stage_limit())
+        self._stage_since = monotonic()
+        if self._stage != "quiet" or self._timer.when == math.inf:
+            self._watch_stage()
         if self._waiting or self._refused is not None or self._reading_paused:
             self._advance()
 
@@ -132,6 +139,9 @@ class ServerConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._read_at = monotonic()
+        known = self._known
+        if known is not None and self._between_requests:
+            data = self._recognise(known, data)
         while data and not self.closing and self._refused is None:
             data = self._take_raw_body(data) if self._raw_body_left else self._parse(data)
 
@@ -166,40 +176,46 @@ class ServerConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self.closing:
             raise _Stop
-        self._url = b""
+        self._url = self._body = b""
         self._fields = []
-        self._body = b""
         self._size = 0
-        self._enter("head", self._limits.head_s)
+        self._stage = "head"
+        self._stage_since = self._read_at
 
     def on_url(self, piece: bytes) -> None:
         self._url += piece
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._stage == "head":  # Later fields are trailers, which nobody here uses.
-            self._fields.append((name.lower(), value.rstrip(b" \t")))
+        self._fields.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        method = self._parser.get_method()
-        self._method = method.decode("latin-1")
-        version = self._parser.get_http_version()
+        parser = self._parser
+        method, version = parser.get_method(), parser.get_http_version()
         fields = combined(self._fields)
         self._check_head(method, version, fields)
-        self._next = Responder(
-            self, head_only=method == b"HEAD", old=version == "1.0", keep_alive=self._parser.should_keep_alive()
-        )
-        self._enter("body", self._limits.body_s)
+        self._method = _METHODS.get(method) or method.decode("latin-1")
+        self._headers = Headers(self._fields)
+        self._fields = []  # For trailers, which nobody here uses.
+        keep_alive = parser.should_keep_alive()
+        self._next = Responder(self, method == b"HEAD", version == "1.0", keep_alive)
+        self._stage = "body"
+        self._stage_since = self._read_at
+        opening, self._opening = self._opening, None
         if b"expect" in fields:
             self._answer_expectation(fields[b"expect"], version)
-        if self._parser.should_upgrade():
+        elif parser.should_upgrade():
             self._raw_body_left = int(fields.get(b"content-length", 0))
+        elif opening is not None:
+            self._known = KnownHead.of(
+                opening, self._headers, self._url, self._method, old=version == "1.0", keep_alive=keep_alive
+            )
 
     def on_body(self, piece: bytes) -> None:
         self._since_body = 0
-        self._size += len(piece)
-        if self._size > self._limits.body_bytes:
+        size = self._size = self._size + len(piece)
+        if size > self._limits.body_bytes:
             raise _Refused(413, "the request body is too large")
-        self._body = grow(self._body, piece)
+        self._body = piece if size == len(piece) else grow(self._body, piece)
 
     def on_message_complete(self) -> None:
         if not self._raw_body_left:
@@ -209,6 +225,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _parse(self, data: bytes) -> bytes:
         """Feed the parser; return what it left unread, at an offer to upgrade."""
+        self._opening = data if self._between_requests else None
         self._since_body += len(data)
         try:
             self._parser.feed_data(data)
@@ -217,6 +234,7 @@ class ServerConnection(asyncio.Protocol):
             # POST). The parser takes such a request to have no body, so the body is read without it.
             self._parser = httptools.HttpRequestParser(self)
             self._since_body = 0
+            self._watch_stage()
             return data[upgrade.args[0] :]
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
@@ -229,12 +247,34 @@ class ServerConnection(asyncio.Protocol):
         else:
             if self._since_body > self._limits.head_bytes:
                 self._refuse(_Refused(431, "the request head is too large"))
+            elif self._stage != "quiet":
+                self._watch_stage()
         return b""
 
-    def _enter(self, stage: str, limit_s: float) -> None:
-        self._stage = stage
+    @property
+    def _between_requests(self) -> bool:
+        """Whether nothing of the next request has come."""
+        return not self._since_body and (self._stage == "quiet" or self._stage == "new")
+
+    def _recognise(self, known: KnownHead, data: bytes) -> bytes:
+        """Take a head that differs from the last one in nothing but the length of its body; return what follows it."""
+        found = known.found_in(data)
+        if found is None or found.length > self._limits.body_bytes or self.closing or self._refused is not None:
+            return data
+        self._method, self._url, self._headers = known.method, known.url, found.headers
+        self._next = Responder(self, False, known.old, known.keep_alive)
+        self._body = b""
+        self._stage = "body"
         self._stage_since = self._read_at
-        self._require(self._read_at + limit_s)
+        self._raw_body_left = found.length
+        if len(data) - found.end < found.length:
+            self._watch_stage()
+        return data[found.end :]
+
+    def _watch_stage(self) -> None:
+        deadline = self._stage_since + self._stage_limit()
+        if deadline < self._timer.when:
+            self._timer.ask(deadline)
 
     def _check_head(self, method: bytes, version: str, fields: dict[bytes, bytes]) -> None:
         """Refuse what a second reader of the same bytes could understand differently, and what is too large."""
@@ -245,8 +285,8 @@ class ServerConnection(asyncio.Protocol):
             raise _Refused(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
         if method == b"CONNECT":
             raise _Refused(501, "this is not a proxy")
-        hosts = [name for name, _ in self._fields].count(b"host")
-        if hosts > 1 or (hosts == 0 and version == "1.1"):
+        repeated = len(fields) < len(self._fields)
+        if (b"host" not in fields and version == "1.1") or (repeated and self._hosts() > 1):
             raise _Refused(400, "a request needs exactly one Host header")
         transfer = fields.get(b"transfer-encoding")
         if transfer is not None:
@@ -259,6 +299,9 @@ class ServerConnection(asyncio.Protocol):
         if int(fields.get(b"content-length", 0)) > self._limits.body_bytes:
             raise _Refused(413, "the request body is too large")
 
+    def _hosts(self) -> int:
+        return [name for name, _ in self._fields].count(b"host")
+
     def _answer_expectation(self, expectation: bytes, version: str) -> None:
         if expectation.lower() != b"100-continue":
             raise _Refused(417, "the only expectation understood here is 100-continue")
@@ -266,32 +309,31 @@ class ServerConnection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _take_raw_body(self, data: bytes) -> bytes:
-        piece, rest = data[: self._raw_body_left], data[self._raw_body_left :]
+        left = self._raw_body_left - len(data)
+        if left < 0:
+            piece, data = data[:left], data[left:]
+        else:
+            piece, data = data, b""
         self._body = grow(self._body, piece)
-        self._raw_body_left -= len(piece)
-        if not self._raw_body_left:
+        self._raw_body_left = max(left, 0)
+        if left <= 0:
             self._request_complete()
-        return rest
+        return data
 
     def _request_complete(self) -> None:
         responder = self._next
         if responder is None:
             return
-        path, _, query = _origin_form(self._url).decode("latin-1").partition("?")
-        request = ServerRequest(
-            self._method,
-            path,
-            query,
-            Headers(self._fields),
-            bytes(self._body),
-            self._read_at,
-            responder,
-        )
+        path, query = _path_and_query(self._url)
+        body = bytes(self._body)
+        request = ServerRequest(self._method, path, query, self._headers, body, self._read_at, responder)
         self._next = None
+        self._body = b""
         self._since_body = 0
         self._stage = "quiet"
-        self._stage_since = self._read_at
-        self._require(self._read_at + self._limits.keep_alive_s)
+        if self._responder is None and not self._waiting and not self._advancing and not self.closing:
+            self._run(request, responder)
+            return
         self._waiting.append((request, responder))
         if self._responder is not None and not self._reading_paused:
             self._reading_paused = True
@@ -348,7 +390,7 @@ class ServerConnection(asyncio.Protocol):
     def _answer_refusal(self, refused: _Refused) -> None:
         """Say why, then read on for a moment: closing with unread bytes would lose the answer in a reset."""
         self._linger = True
-        Responder(self, head_only=False, old=False, keep_alive=False).reply(refused.status, _TEXT, refused.why.encode())
+        Responder(self, False, False, False).reply(refused.status, _TEXT, refused.why.encode())
 
     def _shut(self) -> None:
         self.closing = True
@@ -408,6 +450,12 @@ class ServerConnection(asyncio.Protocol):
         if self._stage == "body":
             return self._limits.body_s
         return self._limits.keep_alive_s if self._stage == "quiet" else self._limits.head_s
+
+
+@lru_cache(maxsize=256)
+def _path_and_query(target: bytes) -> tuple[str, str]:
+    path, _, query = _origin_form(target).decode("latin-1").partition("?")
+    return path, query
 
 
 def _origin_form(target: bytes) -> bytes:
