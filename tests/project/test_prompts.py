@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proveout.project import Message, Prompt, PromptError
+from proveout.project.prompts import Blanks, Contents, blanks_of, contents, environment_of
 
 SERVICE = "services/triage/service.yaml"
 HAIKU = "services/triage/variants/haiku.yaml"
@@ -182,3 +185,59 @@ def test_rendering_does_not_change_the_input() -> None:
     given_input = {"message": "x"}
     Prompt("", (("user", "{% set message = 'y' %}{{ message }}"),)).render(given_input)
     assert given_input == {"message": "x"}
+
+
+PIECES = st.sampled_from(
+    [
+        "{",
+        "}",
+        "{{",
+        "}}",
+        "{{ a }}",
+        "{{b}}",
+        "{{ a",
+        "b }}",
+        "{% if a %}",
+        "{#",
+        "#}",
+        "\n",
+        "\r\n",
+        " ",
+        "text",
+        "{{ true }}",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=8).map("".join), st.text(), st.integers() | st.none())
+def test_a_template_of_blanks_is_what_jinja_makes_of_it(source: str, a: str, b: object):
+    blanks = blanks_of(source)
+    if blanks is None or not {*blanks.names} <= {"a", "b"}:
+        return
+    compiled = environment_of().from_string(source)
+    assert Prompt(source, (("user", source),)).render({"a": a, "b": b})[0].content == compiled.render(a=a, b=b)
+    looked = contents(source)
+    assert isinstance(looked, Contents)
+    assert {*looked.variables} == {*blanks.names}
+
+
+def test_blanks_are_told_from_everything_else():
+    assert blanks_of("Ticket: {{ message }}\n") == Blanks(("Ticket: ", ""), ("message",))
+    for source in (
+        "{{ a | upper }}",
+        "{{- a }}",
+        "{{{ a }}}",
+        "{% set a = 1 %}",
+        "{# a #}",
+        "{{ none }}",
+        "{{ range }}",
+    ):
+        assert blanks_of(source) is None
+
+
+def test_a_project_of_blanks_is_rendered_without_jinja():
+    program = (
+        "import sys; from proveout.project.prompts import Prompt;"
+        "Prompt('', (('user', 'Say {{ it }}'),)).render({'it': 1}); print('jinja2' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"

@@ -6,6 +6,7 @@ Templates come from the team's files only. Inputs and model outputs are values i
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -53,8 +54,7 @@ class Prompt:
 
     @cached_property
     def _renderer(self) -> Renderer:
-        environment = environment_of(tuple(sorted(self.includes.items())))
-        templates = [_template(environment, role, source) for role, source in self.sections]
+        templates = [self._template(role, source) for role, source in self.sections]
         last_user = max((index for index, (role, _) in enumerate(self.sections) if role == "user"), default=None)
         head = templates if last_user is None else templates[:last_user]
         question = self._plain if last_user is None else templates[last_user]
@@ -66,6 +66,32 @@ class Prompt:
             turns += [*question(preprocess(self.preprocess, asked)), Message("assistant", as_text(answered))]
         shown = tuple(turns)
         return _concatenated([*head, lambda variables: shown, question, *tail])
+
+    def _template(self, role: Role, source: str) -> Renderer:
+        """One message's template, by the shortest way from variables to text."""
+        blanks = blanks_of(source)
+        fill = self._compiled(source) if blanks is None else _filled(blanks)
+
+        def render(variables: Mapping[str, Any]) -> tuple[Message, ...]:
+            return (Message(role, fill(variables)),)
+
+        return render
+
+    def _compiled(self, source: str) -> Callable[[Mapping[str, Any]], str]:
+        from jinja2 import UndefinedError
+
+        template = environment_of(tuple(sorted(self.includes.items()))).from_string(source)
+        generate, context, join = template.root_render_func, template.new_context, "".join
+
+        def fill(variables: Mapping[str, Any]) -> str:
+            try:
+                return join(generate(context(cast("dict[str, Any]", variables))))
+            except UndefinedError as error:
+                raise PromptError(f"the prompt can't be filled in: {error.message}") from None
+            except Exception as error:
+                raise PromptError(f"the prompt can't be filled in: {type(error).__name__}: {error}") from error
+
+        return fill
 
     def _plain(self, variables: Mapping[str, Any]) -> tuple[Message, ...]:
         messages = variables.get("messages")
@@ -89,24 +115,6 @@ def _concatenated(parts: Sequence[Renderer]) -> Renderer:
     return lambda variables: tuple(message for part in parts for message in part(variables))
 
 
-def _template(environment: Environment, role: Role, source: str) -> Renderer:
-    """One message's template, by the shortest way from variables to text."""
-    from jinja2 import UndefinedError
-
-    template = environment.from_string(source)
-    generate, context, join = template.root_render_func, template.new_context, "".join
-
-    def render(variables: Mapping[str, Any]) -> tuple[Message, ...]:
-        try:
-            return (Message(role, join(generate(context(cast("dict[str, Any]", variables))))),)
-        except UndefinedError as error:
-            raise PromptError(f"the prompt can't be filled in: {error.message}") from None
-        except Exception as error:
-            raise PromptError(f"the prompt can't be filled in: {type(error).__name__}: {error}") from error
-
-    return render
-
-
 def as_text(value: Any) -> str:
     """Text as it is; anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
@@ -127,6 +135,48 @@ def _message(value: Any) -> Message:
 
 
 # --- templates
+
+_BLANK = re.compile(r"(?<!\{)\{\{[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*\}\}")
+_OPENING = re.compile(r"\{[{%#]")
+_OPERATORS = ("and", "elif", "else", "if", "in", "is", "not", "or", "true", "True", "false", "False", "none", "None")
+_GLOBALS = ("caller", "cycler", "dict", "joiner", "kwargs", "lipsum", "loop", "namespace", "range", "self", "super")
+_MEANT_OTHERWISE = frozenset((*_OPERATORS, *_GLOBALS, "varargs"))
+"""Names that are something else than a variable of the input in Jinja2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blanks:
+    """A template that only fills in variables, as most prompts do: text, then a variable and text, and so on. It means
+    what Jinja2 makes of it, without the time that loading Jinja2 takes.
+    """
+
+    texts: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+def blanks_of(source: str) -> Blanks | None:
+    """The blanks of a template; None where it does more than fill them in."""
+    source = source.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+    pieces = _BLANK.split(source)
+    texts, names = tuple(pieces[::2]), tuple(pieces[1::2])
+    if any(_OPENING.search(text) for text in texts) or not _MEANT_OTHERWISE.isdisjoint(names):
+        return None
+    return Blanks(texts, names)
+
+
+def _filled(blanks: Blanks) -> Callable[[Mapping[str, Any]], str]:
+    first, rest = blanks.texts[0], tuple(zip(blanks.names, blanks.texts[1:], strict=True))
+
+    def fill(variables: Mapping[str, Any]) -> str:
+        text = first
+        try:
+            for name, after in rest:
+                text += f"{variables[name]!s}{after}"
+        except KeyError as error:
+            raise PromptError(f"the prompt can't be filled in: {error.args[0]!r} is undefined") from None
+        return text
+
+    return fill
 
 
 @lru_cache(maxsize=64)
@@ -169,6 +219,9 @@ class Contents:
 
 def contents(source: str) -> Contents | Fault:
     """What a template refers to, or why it can't be used."""
+    blanks = blanks_of(source)
+    if blanks is not None:
+        return _contents_of(blanks)
     from jinja2 import TemplateSyntaxError, meta, nodes
 
     environment = environment_of()
@@ -192,6 +245,15 @@ def contents(source: str) -> Contents | Fault:
             return Fault(node.lineno, "an include whose name is not plain text", "Write the template's name in quotes.")
         templates.setdefault(name, node.lineno)
     return Contents(variables, frozenset(stored), templates)
+
+
+def _contents_of(blanks: Blanks) -> Contents:
+    variables: dict[str, int] = {}
+    line = 1
+    for text, name in zip(blanks.texts, blanks.names, strict=False):
+        line += text.count("\n")
+        variables.setdefault(name, line)
+    return Contents(variables, frozenset(), {})
 
 
 def _referenced(tree: Any) -> Iterator[tuple[Any, str | None]]:
