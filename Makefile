@@ -41,6 +41,7 @@ $(BIN)/python:
 $(VENV)/.core: requirements/core.txt pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install -q --require-hashes -r requirements/core.txt -r requirements/build.txt
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -q src
 	touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.core

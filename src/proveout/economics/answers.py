@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[{}\[\],:]|\s+', re.DOTALL)
+_OPENS = re.compile(r"[{\[]")
+_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,9 @@ def _plain(text: str, answer: Any) -> AnswerParts:
 
 def _json_in(text: str) -> tuple[int, int] | None:
     """Where the first JSON object or array stands in a text; None where there is none."""
-    decoder = json.JSONDecoder()
-    for match in re.finditer(r"[{\[]", text):
+    for match in _OPENS.finditer(text):
         try:
-            value, end = decoder.raw_decode(text, match.start())
+            value, end = _DECODER.raw_decode(text, match.start())
         except (ValueError, RecursionError):
             continue
         if isinstance(value, (dict, list)) and value:
