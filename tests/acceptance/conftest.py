@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 from acceptance_projects import CHANGE, SERVICE, Ended
 
-from proveout.cli import main
-
 Command = Callable[..., Ended]
 
 
 @pytest.fixture
-def proveout(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def proveout(proveout: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run `proveout WORD ...` in a folder and hand back its exit code, its words and its scorecard."""
 
     def run(folder: Path, *words: object) -> Ended:
@@ -22,14 +20,9 @@ def proveout(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         card.unlink(missing_ok=True)
         asked = [*map(str, words), *(("--json", str(card)) if words[0] in ("run", "compare") else ())]
         monkeypatch.chdir(folder)
-        monkeypatch.setattr("sys.argv", ["proveout", *asked])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(bool(end.code))
+        ended = proveout(*asked)
         read = json.loads(card.read_text()) if card.exists() else None
-        return Ended(code, *capsys.readouterr(), read)
+        return Ended(*ended, read)
 
     return run
 

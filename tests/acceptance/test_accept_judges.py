@@ -4,8 +4,9 @@ import json
 import zlib
 
 import pytest
-from acceptance_endpoints import Endpoint, judgement, question
 from acceptance_projects import examples
+
+from proveout.testing.endpoints import ScriptedEndpoint, question
 
 ASKED = 120
 LABELLED = 60
@@ -30,6 +31,11 @@ def text(variant: str, number: int) -> str:
     return f"{'GOOD' if good else 'BAD'} {variant}{number}"
 
 
+def judgement(**verdict) -> str:
+    """A judge's JSON."""
+    return json.dumps({"reason": "as told", **verdict})
+
+
 def judge(received):
     """Reads the answer, and errs on one in ten."""
     answer = question(received).split("--- answer ")[1].split("--- end of answer")[0]
@@ -47,10 +53,10 @@ def run(proveout, declared):
             {**row, "label": row["output"].startswith("GOOD"), "variant": v} for v in "ab" for row in said[v][:LABELLED]
         ]
         files = {"services/s/datasets/judged.jsonl": "".join(json.dumps(label) + "\n" for label in labels)}
-        with Endpoint(script) as endpoint:
+        with ScriptedEndpoint(script) as endpoint:
             service = SERVICE.format(kind=kind, url=endpoint.url, more=more)
             ended = proveout(declared(rows, said, service=service, improves=improves, files=files), "run", "c")
-        return ended, endpoint.server.received
+        return ended, endpoint.received
 
     return run
 

@@ -3,7 +3,6 @@
 One promise: what went wrong is counted and said, finished calls are kept, and nothing unmeasured is a verdict.
 """
 
-import asyncio
 import json
 import os
 import resource
@@ -11,7 +10,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,51 +19,15 @@ from typing import Any
 
 import pytest
 
-from proveout.testing.faults import Answer, FaultServer, Received
+from proveout.testing.endpoints import ScriptedEndpoint, question, said
+from proveout.testing.faults import Answer, Received
 
 EXAMPLES = 60
 
 
-class Endpoint:
-    """A fault server in a thread of its own."""
-
-    def __init__(self, script: Callable[[Received], Answer]) -> None:
-        self._script = script
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
-
-    async def _serve(self) -> None:
-        self._stop = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        async with FaultServer(self._script) as self.server:
-            self._ready.set()
-            await self._stop.wait()
-
-    def __enter__(self) -> "Endpoint":
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
-
-    def asked(self) -> Counter[str]:
-        """How often each call was made, by variant and question."""
-        bodies = [received.json() for received in list(self.server.received)]
-        return Counter(f"{body['model']} {body['messages'][-1]['content']}" for body in bodies)
-
-
 def right(received: Received, **more: Any) -> Answer:
-    return said(received.json()["messages"][-1]["content"].strip(), **more)
-
-
-def said(text: str, **more: Any) -> Answer:
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    usage = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
-    return Answer.json(
-        {"id": "x", "object": "chat.completion", "model": "m", "choices": [choice], "usage": usage}, **more
-    )
+    """Repeats the question, which is what the examples expect."""
+    return said(question(received).strip(), **more)
 
 
 def hosted_project(folder: Path, url: str, *, retries: int = 0, timeout: str = "2s", store: str | None = None) -> Path:
@@ -84,7 +46,7 @@ def hosted_project(folder: Path, url: str, *, retries: int = 0, timeout: str = "
     for name in ("a", "b"):
         (service / "variants" / f"{name}.yaml").write_text(
             f"variant: {name}\nprompt: prompts/ask.md\nmodel:\n  provider: openai-compatible\n  name: {name}\n"
-            f"  url: {url}/v1\n  limits: {{retries: {retries}, timeout: {timeout}}}\n"
+            f"  url: {url}\n  limits: {{retries: {retries}, timeout: {timeout}}}\n"
         )
     (service / "changes" / "b.yaml").write_text(
         "change: b\nservice: echo\nchallenger: b\nimproves: []\nhypothesis: As good.\n"
@@ -103,12 +65,12 @@ def of_b(received: Received) -> bool:
 
 
 def number(received: Received) -> int:
-    return int(received.json()["messages"][-1]["content"].strip()[1:])
+    return int(question(received).strip()[1:])
 
 
 def test_a_healthy_endpoint_passes_and_a_second_run_calls_nobody(proveout, tmp_path):
-    with Endpoint(right) as endpoint:
-        project = hosted_project(tmp_path, endpoint.server.url)
+    with ScriptedEndpoint(right) as endpoint:
+        project = hosted_project(tmp_path, endpoint.url)
         code, card, _ = run_b(proveout, project)
         assert (code, card["decision"]) == (0, "pass")
         assert card["calls"] == {"made": 2 * EXAMPLES, "cached": 0, "failed": 0}
@@ -122,7 +84,7 @@ def test_a_healthy_endpoint_passes_and_a_second_run_calls_nobody(proveout, tmp_p
 
 
 def test_an_endpoint_that_is_down_could_not_be_measured(proveout, tmp_path):
-    code, card, _ = run_b(proveout, hosted_project(tmp_path, "http://127.0.0.1:9"))
+    code, card, _ = run_b(proveout, hosted_project(tmp_path, "http://127.0.0.1:9/v1"))
     assert (code, card["decision"]) == (4, "error")
     assert "stopped early" in card["gates"][0]["reason"]
     assert card["calls"]["failed"] >= 20
@@ -144,8 +106,8 @@ def test_calls_that_bring_no_answer_are_failures_and_not_wrong_answers(proveout,
     def script(received: Received) -> Answer:
         return fault(received) if of_b(received) and number(received) % 6 == 0 else right(received)
 
-    with Endpoint(script) as endpoint:
-        code, card, _ = run_b(proveout, hosted_project(tmp_path, endpoint.server.url, timeout="500ms"))
+    with ScriptedEndpoint(script) as endpoint:
+        code, card, _ = run_b(proveout, hosted_project(tmp_path, endpoint.url, timeout="500ms"))
     assert (code, card["decision"]) == (4, "error")
     assert card["calls"]["failed"] == EXAMPLES // 6
     (gate,) = card["gates"]
@@ -164,8 +126,8 @@ def test_faults_that_pass_are_tried_again_and_cost_no_answer(proveout, tmp_path)
             return Answer.too_many(retry_after="0.05") if number(received) % 2 else Answer(status=503)
         return right(received)
 
-    with Endpoint(script) as endpoint:
-        code, card, _ = run_b(proveout, hosted_project(tmp_path, endpoint.server.url, retries=4))
+    with ScriptedEndpoint(script) as endpoint:
+        code, card, _ = run_b(proveout, hosted_project(tmp_path, endpoint.url, retries=4))
     assert (code, card["decision"]) == (0, "pass")
     assert card["calls"] == {"made": 2 * EXAMPLES, "cached": 0, "failed": 0}
 
@@ -176,22 +138,22 @@ def test_wrong_and_absent_usage_does_not_matter_to_accuracy(proveout, tmp_path):
         answer["usage"] = None if of_b(received) else {"prompt_tokens": -3, "completion_tokens": "many"}
         return Answer.json(answer)
 
-    with Endpoint(script) as endpoint:
-        code, card, _ = run_b(proveout, hosted_project(tmp_path, endpoint.server.url))
+    with ScriptedEndpoint(script) as endpoint:
+        code, card, _ = run_b(proveout, hosted_project(tmp_path, endpoint.url))
     assert (code, card["decision"]) == (0, "pass")
 
 
 def test_a_huge_answer_is_scored_like_any_other_and_shown_cut(proveout, tmp_path):
-    with Endpoint(lambda r: said("long " * 400_000) if of_b(r) and number(r) == 3 else right(r)) as endpoint:
-        code, card, _ = run_b(proveout, hosted_project(tmp_path, endpoint.server.url))
+    with ScriptedEndpoint(lambda r: said("long " * 400_000) if of_b(r) and number(r) == 3 else right(r)) as endpoint:
+        code, card, _ = run_b(proveout, hosted_project(tmp_path, endpoint.url))
     assert code in (0, 3)
     assert len(json.dumps(card)) < 200_000
     assert card["flip_counts"] == {"better": 0, "worse": 1}
 
 
 def test_max_calls_is_kept_and_a_higher_limit_goes_on_from_there(proveout, tmp_path):
-    with Endpoint(right) as endpoint:
-        project = hosted_project(tmp_path, endpoint.server.url)
+    with ScriptedEndpoint(right) as endpoint:
+        project = hosted_project(tmp_path, endpoint.url)
         code, card, _ = run_b(proveout, project, "--max-calls", 50)
         assert (code, card["decision"]) == (4, "error")
         assert sum(endpoint.asked().values()) == 50
@@ -201,8 +163,8 @@ def test_max_calls_is_kept_and_a_higher_limit_goes_on_from_there(proveout, tmp_p
 
 
 def test_max_cost_without_a_price_calls_nobody(proveout, tmp_path):
-    with Endpoint(right) as endpoint:
-        code, card, _ = run_b(proveout, hosted_project(tmp_path, endpoint.server.url), "--max-cost", 1)
+    with ScriptedEndpoint(right) as endpoint:
+        code, card, _ = run_b(proveout, hosted_project(tmp_path, endpoint.url), "--max-cost", 1)
         assert (code, card["decision"]) == (4, "error")
         assert "prices.yaml" in card["gates"][0]["reason"]
         assert not endpoint.asked()
@@ -226,10 +188,10 @@ def wait_until(met: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
 @pytest.mark.parametrize("after", [10, 90])
 def test_stopped_at_any_moment_the_same_command_finishes_the_rest(proveout, tmp_path, end, after):
-    with Endpoint(lambda received: right(received, delay_s=0.02)) as endpoint:
-        project = hosted_project(tmp_path / "stopped", endpoint.server.url)
+    with ScriptedEndpoint(lambda received: right(received, delay_s=0.02)) as endpoint:
+        project = hosted_project(tmp_path / "stopped", endpoint.url)
         process = started(project)
-        wait_until(lambda: len(endpoint.server.received) >= after)
+        wait_until(lambda: len(endpoint.received) >= after)
         process.send_signal(end)
         _, err = process.communicate(timeout=60)
         assert process.returncode != 0
@@ -241,11 +203,11 @@ def test_stopped_at_any_moment_the_same_command_finishes_the_rest(proveout, tmp_
         after_all = endpoint.asked()
         assert code == 0
         assert resumed["calls"]["cached"] > 0
-        assert set(after_all) == {f"{arm} q{n}" for arm in "ab" for n in range(EXAMPLES)}
+        assert set(after_all) == {(arm, f"q{n}") for arm in "ab" for n in range(EXAMPLES)}
         # Only what was in flight at the end is asked twice.
         assert sum((after_all - Counter(dict.fromkeys(after_all, 1))).values()) <= 8
         assert sum(before.values()) + resumed["calls"]["made"] == sum(after_all.values())
-        code, whole, _ = run_b(proveout, hosted_project(tmp_path / "whole", endpoint.server.url))
+        code, whole, _ = run_b(proveout, hosted_project(tmp_path / "whole", endpoint.url))
         assert resumed["gates"] == whole["gates"]
 
 
@@ -253,8 +215,8 @@ def test_stopped_at_any_moment_the_same_command_finishes_the_rest(proveout, tmp_
 
 
 def test_a_disk_that_fills_up_is_said_and_finished_calls_are_kept(proveout, tmp_path):
-    with Endpoint(lambda received: said("word " * 4_000, delay_s=0.005)) as endpoint:
-        project = hosted_project(tmp_path, endpoint.server.url)
+    with ScriptedEndpoint(lambda received: said("word " * 4_000, delay_s=0.005)) as endpoint:
+        project = hosted_project(tmp_path, endpoint.url)
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, limits[1]))
         try:
@@ -280,8 +242,8 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def test_a_locked_database_is_a_clear_error(proveout, tmp_path):
-    with Endpoint(right) as endpoint:
-        project = hosted_project(tmp_path, endpoint.server.url, store=f"sqlite:///{tmp_path}/store.db?timeout=0.3")
+    with ScriptedEndpoint(right) as endpoint:
+        project = hosted_project(tmp_path, endpoint.url, store=f"sqlite:///{tmp_path}/store.db?timeout=0.3")
         assert run_b(proveout, project)[0] == 0
         with locked(tmp_path / "store.db"):
             ended = proveout("run", "b", "-C", project, "--no-cache")
@@ -292,15 +254,15 @@ def test_a_locked_database_is_a_clear_error(proveout, tmp_path):
 
 def test_no_key_is_ever_shown_or_stored(proveout, tmp_path, monkeypatch):
     monkeypatch.setenv("ECHO_KEY", "sk-very-secret-0123456789")
-    with Endpoint(
+    with ScriptedEndpoint(
         lambda r: Answer(status=401, body=b'{"error":{"message":"bad key sk-very-secret-0123456789"}}')
     ) as endpoint:
-        project = hosted_project(tmp_path, endpoint.server.url)
+        project = hosted_project(tmp_path, endpoint.url)
         for name in ("a", "b"):
             file = project / "services" / "echo" / "variants" / f"{name}.yaml"
             file.write_text(file.read_text().replace(f"  name: {name}\n", f"  name: {name}\n  key: env:ECHO_KEY\n"))
         code, card, err = run_b(proveout, project, "--html", tmp_path / "out.html")
-        assert endpoint.server.received[0].headers.get("authorization") == "Bearer sk-very-secret-0123456789"
+        assert endpoint.received[0].headers.get("authorization") == "Bearer sk-very-secret-0123456789"
     assert (code, card["decision"]) == (4, "error")
     for path in [*tmp_path.rglob("*.db*"), tmp_path / "out.html", tmp_path / "out.json"]:
         assert b"very-secret" not in path.read_bytes()

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import msgspec
 
 from proveout.models._base import FinishReason, Generation, Timings, Usage
+from proveout.project.row_problems import kind_of
 from proveout.project.rows import Report, Row
 
 _FINISH_REASONS: tuple[str, ...] = get_args(FinishReason)
@@ -42,7 +43,7 @@ def check_row(row: Row, line: int, report: Report) -> bool:
     if identifier is None and row.get("input") is None:
         problems.append(("id", "it is missing", 'Write the example\'s id, or its "input".'))
     elif identifier is not None and (type(identifier) not in (str, int) or identifier == ""):
-        problems.append(("id", f"it is {_kind_of(identifier)}", "Write a text or a whole number."))
+        problems.append(("id", f"it is {kind_of(identifier)}", "Write a text or a whole number."))
     if row.get("output") is None:
         what = "it is null" if "output" in row else "it is missing"
         problems.append(("output", what, 'Write the answer; an empty one is "".'))
@@ -88,11 +89,11 @@ def read_output(output: Any) -> tuple[str, tuple[Mapping[str, Any], ...], str | 
         return _write(output).decode(), (), None
     calls = output["tool_calls"] or []
     if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
-        raise _Wrong(".tool_calls", f"it is {_kind_of(calls)}", "Write a list of objects.")
+        raise _Wrong(".tool_calls", f"it is {kind_of(calls)}", "Write a list of objects.")
     content, refusal = output.get("content"), output.get("refusal")
     for name, value in (("content", content), ("refusal", refusal)):
         if value is not None and not isinstance(value, str):
-            raise _Wrong(f".{name}", f"it is {_kind_of(value)}", "Write a text, or null.")
+            raise _Wrong(f".{name}", f"it is {kind_of(value)}", "Write a text, or null.")
     return content or "", tuple(calls), refusal
 
 
@@ -101,7 +102,7 @@ def read_timings(timings: Any) -> Timings | None:
     if timings is None:
         return None
     if not isinstance(timings, dict):
-        raise _Wrong("", f"it is {_kind_of(timings)}", 'Write {"e2e": 1.2, "ttft": 0.3} (seconds).')
+        raise _Wrong("", f"it is {kind_of(timings)}", 'Write {"e2e": 1.2, "ttft": 0.3} (seconds).')
     e2e = _measured(timings, "e2e", _seconds)
     ttft = _measured(timings, "ttft", _seconds)
     gaps = _measured(timings, "gaps", _list_of_seconds) or ()
@@ -117,13 +118,13 @@ def read_usage(usage: Any) -> Usage | None:
     if usage is None:
         return None
     if not isinstance(usage, dict):
-        raise _Wrong("", f"it is {_kind_of(usage)}", 'Write {"input_tokens": 120, "output_tokens": 8}.')
+        raise _Wrong("", f"it is {kind_of(usage)}", 'Write {"input_tokens": 120, "output_tokens": 8}.')
     counts: dict[str, int] = {}
     for ours, names in _COUNTS.items():
         name = next((name for name in names if usage.get(name) is not None), None)
         value = 0 if name is None else usage[name]
         if type(value) is not int or value < 0:
-            raise _Wrong(f".{name}", f"it is {_kind_of(value)}", "Write a whole number of tokens.")
+            raise _Wrong(f".{name}", f"it is {kind_of(value)}", "Write a whole number of tokens.")
         if name is None and ours in ("input_tokens", "output_tokens"):
             raise _Wrong(f".{ours}", "it is missing", "Write how many tokens there were, or leave `usage` out.")
         counts[ours] = value
@@ -138,7 +139,7 @@ def _measured(timings: Mapping[str, Any], name: str, read: Callable[[Any, float]
                 return read(value, factor)
             except ValueError:
                 raise _Wrong(
-                    f".{name}{suffix}", f"it is {_kind_of(value)}", "Write time as numbers from 0 on."
+                    f".{name}{suffix}", f"it is {kind_of(value)}", "Write time as numbers from 0 on."
                 ) from None
     return None
 
@@ -153,15 +154,3 @@ def _list_of_seconds(values: Any, factor: float) -> tuple[float, ...]:
     if not isinstance(values, list):
         raise ValueError
     return tuple(_seconds(value, factor) for value in values)
-
-
-def _kind_of(value: Any) -> str:
-    """A JSON value as a reader of an error should see it."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, list):
-        return "a list" if value else "an empty list"
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:39]}…"

@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 from proveout.project.example_ids import Names
 from proveout.project.problems import one_of
 from proveout.project.records import DatasetKind, DatasetRef, Example
-from proveout.project.row_problems import Problems
+from proveout.project.row_problems import Problems, kind_of
 from proveout.project.rows import Row
 
 FIELDS = ("id", "input", "expected", "cluster", "tags", "source")
@@ -95,7 +95,7 @@ class Layout:
     def _missing_input(self, name: str, path: tuple[str, ...], row: Row, line: int) -> None:
         outer = row.get(path[0], _MISSING)
         if len(path) > 1 and outer is not _MISSING and not isinstance(outer, dict):
-            what = f"`{path[0]}` is {_kind_of(outer)}"
+            what = f"`{path[0]}` is {kind_of(outer)}"
             self._problems.add(line, path[0], what, f'Write an object: {{"{path[1]}": ...}}.')
             return
         what = "it is null" if _find(row, path) is None else "it is missing"
@@ -124,7 +124,7 @@ class Layout:
             return str(value)
         if value is _MISSING or value is None or (value == "" and self._is_csv):
             return None
-        what = "it is empty" if value == "" else f"it is {_kind_of(value)}"
+        what = "it is empty" if value == "" else f"it is {kind_of(value)}"
         self._problems.add(line, ".".join(path), what, "Write a text or a whole number, or leave it out.")
         return None
 
@@ -138,7 +138,7 @@ class Layout:
         if isinstance(value, list) and all(isinstance(tag, str) and tag and "\0" not in tag for tag in value):
             return tuple(value)
         self._problems.add(
-            line, ".".join(path), f"it is {_kind_of(value)}", 'Write a list of texts: ["refund", "german"].'
+            line, ".".join(path), f"it is {kind_of(value)}", 'Write a list of texts: ["refund", "german"].'
         )
         return ()
 
@@ -150,7 +150,7 @@ class Layout:
         if isinstance(value, str) and value in _KINDS:
             return cast(DatasetKind, value)
         instead = f"Write {one_of(_KINDS)}, or leave it out; say where an example comes from in `tags`."
-        self._problems.add(line, ".".join(path), f"{_kind_of(value)} is no kind of dataset", instead)
+        self._problems.add(line, ".".join(path), f"{kind_of(value)} is no kind of dataset", instead)
         return self._ref.kind
 
     def _look_at_names(self, names: Iterable[str], line: int) -> None:
@@ -187,15 +187,3 @@ def _near(name: str) -> str | None:
             return field
     near = difflib.get_close_matches(folded, FIELDS, n=1, cutoff=0.87)
     return near[0] if near else None
-
-
-def _kind_of(value: Any) -> str:
-    """A JSON value as a reader of an error should see it."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, list):
-        return "a list" if value else "an empty list"
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:39]}…"

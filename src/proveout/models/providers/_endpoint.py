@@ -70,6 +70,49 @@ class Signer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How an endpoint is reached. The client is the caller's, and stays open; a signer's headers replace `headers`."""
+
+    client: wire.Client
+    failures: Failures
+    timeout_s: float
+    """What one attempt may take in all. A whole answer's first byte comes with its last, and a thinking model is long
+    silent: nothing else is limited, but for connecting.
+    """
+    headers: HeaderPairs = ()
+    signer: Signer | None = None
+
+    async def send(
+        self,
+        post: Post,
+        *,
+        stream: bool = False,
+        on_head: Callable[[int, wire.Headers], object] | None = None,
+        on_data: Callable[[float, bytes], object] | None = None,
+        flow: wire.Flow | None = None,
+    ) -> wire.Response:
+        """One exchange.
+
+        Raises:
+            WireError: no whole response came.
+            ModelError: `auth`: there are no valid credentials.
+        """
+        headers = self.headers if self.signer is None else await self.signer.headers(post, stream)
+        connect = min(_MAX_CONNECT_S, self.timeout_s)
+        return await self.client.send(
+            "POST",
+            post.url,
+            headers=headers,
+            body=post.body,
+            timeouts=wire.Timeouts(connect=connect, first_byte=None, idle=None, total=self.timeout_s),
+            max_body_bytes=MAX_ANSWER_BYTES,
+            on_head=on_head,
+            on_data=on_data,
+            flow=flow,
+        )
+
+
 @dataclass(slots=True)
 class _Stream:
     """A streamed response: handed to the feed as it comes, or kept where it is no stream after all."""
@@ -101,28 +144,13 @@ class _Stream:
 
 
 class Endpoint:
-    """A model behind an HTTP API; makes one attempt a call. The client is the caller's, and stays open."""
+    """A model behind an HTTP API; makes one attempt a call."""
 
-    def __init__(
-        self,
-        api: Api,
-        client: wire.Client,
-        *,
-        headers: HeaderPairs,
-        failures: Failures,
-        timeout_s: float,
-        signer: Signer | None = None,
-    ) -> None:
+    def __init__(self, api: Api, line: Line) -> None:
         self._api = api
-        self._client = client
-        self._headers = headers
-        self._failures = failures
-        self._signer = signer
+        self._line = line
+        self._failures = line.failures
         self._closed = False
-        # A whole answer's first byte comes with its last, and a thinking model is long silent: only the total counts.
-        self._timeouts = wire.Timeouts(
-            connect=min(_MAX_CONNECT_S, timeout_s), first_byte=None, idle=None, total=timeout_s
-        )
 
     async def generate(self, request: Request) -> Generation:
         """One answer, from one attempt.
@@ -164,18 +192,10 @@ class Endpoint:
 
     async def _attempt(self, request: Request) -> Generation:
         post = self._api.post(request)
-        headers = self._headers if self._signer is None else await self._signer.headers(post, request.stream)
         if request.stream:
-            return await self._streamed(post, headers)
+            return await self._streamed(post)
         try:
-            response = await self._client.send(
-                "POST",
-                post.url,
-                headers=headers,
-                body=post.body,
-                timeouts=self._timeouts,
-                max_body_bytes=MAX_ANSWER_BYTES,
-            )
+            response = await self._line.send(post)
         except wire.WireError as error:
             raise self._failures.of_wire(error) from error
         if not 200 <= response.status < 300:
@@ -183,9 +203,9 @@ class Endpoint:
             return filtered(self._failures.of_status(response.status, response.headers, response.body), e2e)
         return self._whole(response.body, response.sent, response.done)
 
-    async def _streamed(self, post: Post, headers: HeaderPairs) -> Generation:
+    async def _streamed(self, post: Post) -> Generation:
         draft = Draft()
-        stream, sent, done = await self._read_stream(post, headers, draft)
+        stream, sent, done = await self._read_stream(post, draft)
         if not stream.streaming:
             body = bytes(stream.kept or b"")
             if not 200 <= stream.status < 300:
@@ -197,9 +217,7 @@ class Endpoint:
     async def _watched(
         self, request: Request, draft: Draft, seen: Seen | None, flow: wire.Flow | None
     ) -> tuple[float, float]:
-        post = self._api.post(request)
-        headers = self._headers if self._signer is None else await self._signer.headers(post, True)
-        stream, sent, done = await self._read_stream(post, headers, draft, seen, flow)
+        stream, sent, done = await self._read_stream(self._api.post(request), draft, seen, flow)
         if not stream.streaming:
             body = bytes(stream.kept or b"")
             if not 200 <= stream.status < 300:
@@ -210,28 +228,15 @@ class Endpoint:
         return sent, done
 
     async def _read_stream(
-        self,
-        post: Post,
-        headers: HeaderPairs,
-        draft: Draft,
-        seen: Seen | None = None,
-        flow: wire.Flow | None = None,
+        self, post: Post, draft: Draft, seen: Seen | None = None, flow: wire.Flow | None = None
     ) -> tuple[_Stream, float, float]:
         """Read an answer into `draft` if it is a stream, and else keep its bytes; with the times at the socket."""
         feed = self._api.feed(draft)
         stream = _Stream(feed if seen is None else _seen_by(seen, feed))
         sent = monotonic()
         try:
-            response = await self._client.send(
-                "POST",
-                post.url,
-                headers=headers,
-                body=post.body,
-                timeouts=self._timeouts,
-                max_body_bytes=MAX_ANSWER_BYTES,
-                on_head=stream.on_head,
-                on_data=stream.on_data,
-                flow=flow,
+            response = await self._line.send(
+                post, stream=True, on_head=stream.on_head, on_data=stream.on_data, flow=flow
             )
             sent, done = response.sent, response.done
         except wire.WireError as error:

@@ -9,11 +9,10 @@ from typing import Any, Protocol
 import msgspec
 import orjson
 
-from proveout import wire
 from proveout.models._base import Usage
 from proveout.models.providers._draft import summed, usage_of
-from proveout.models.providers._endpoint import MAX_ANSWER_BYTES, HeaderPairs, Post, Signer, fetched
-from proveout.models.providers._failures import UNREADABLE, Failures
+from proveout.models.providers._endpoint import Line, Post, fetched
+from proveout.models.providers._failures import UNREADABLE
 
 Vector = tuple[float, ...]
 
@@ -55,25 +54,13 @@ class EmbeddingApi(Protocol):
 
 
 class EmbeddingEndpoint:
-    """An embedding model behind an HTTP API. The client is the caller's, and stays open."""
+    """An embedding model behind an HTTP API."""
 
-    def __init__(
-        self,
-        api: EmbeddingApi,
-        client: wire.Client,
-        *,
-        headers: HeaderPairs,
-        failures: Failures,
-        timeout_s: float,
-        signer: Signer | None = None,
-    ) -> None:
+    def __init__(self, api: EmbeddingApi, line: Line) -> None:
         self._api = api
-        self._client = client
-        self._headers = headers
-        self._failures = failures
-        self._signer = signer
+        self._line = line
+        self._failures = line.failures
         self._closed = False
-        self._timeouts = wire.Timeouts(connect=min(10.0, timeout_s), first_byte=None, idle=None, total=timeout_s)
 
     async def embed(self, texts: Sequence[str]) -> EmbeddingResult:
         if self._closed:
@@ -93,19 +80,7 @@ class EmbeddingEndpoint:
         self._closed = True
 
     async def _call(self, texts: Sequence[str]) -> tuple[list[Vector], int | None]:
-        post = self._api.post(texts)
-        headers = self._headers if self._signer is None else await self._signer.headers(post, False)
-        answer = await fetched(
-            self._client.send(
-                "POST",
-                post.url,
-                headers=headers,
-                body=post.body,
-                timeouts=self._timeouts,
-                max_body_bytes=MAX_ANSWER_BYTES,
-            ),
-            self._failures,
-        )
+        answer = await fetched(self._line.send(self._api.post(texts)), self._failures)
         try:
             if answer.get("error"):
                 raise self._failures.of_problem(answer)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from proveout import __version__
 from proveout.models._base import Model
-from proveout.models.providers._endpoint import Api, Endpoint, HeaderPairs, Signer
+from proveout.models.providers._endpoint import Api, Endpoint, HeaderPairs, Line, Signer
 from proveout.models.providers._failures import Failures
 from proveout.models.providers.embeddings import Embedder, EmbeddingEndpoint
 from proveout.models.providers.services import SERVICES, place
@@ -79,7 +79,7 @@ def open_embeddings(spec: ModelSpec, client: Client) -> Embedder:
         headers, failures = _known(spec, service.key_header)
         where = place(spec, service, "/embeddings")
         api: embeddings.EmbeddingApi = embeddings.OpenAiEmbeddings(where.url, where.model)
-        return EmbeddingEndpoint(api, client, headers=headers, failures=failures, timeout_s=spec.limits.timeout_s)
+        return EmbeddingEndpoint(api, Line(client, failures, spec.limits.timeout_s, headers))
     failures = Failures(_about(spec))
     signer: Signer
     if spec.provider == "vertex":
@@ -94,9 +94,7 @@ def open_embeddings(spec: ModelSpec, client: Client) -> Embedder:
         signer = bedrock.aws_signer(spec, failures)
     else:
         raise LookupError(f"{spec.provider} has no embedding models; take another provider for them")
-    return EmbeddingEndpoint(
-        api, client, headers=_JSON, failures=failures, timeout_s=spec.limits.timeout_s, signer=signer
-    )
+    return EmbeddingEndpoint(api, Line(client, failures, spec.limits.timeout_s, signer=signer))
 
 
 def _open_compatible(spec: ModelSpec, client: Client) -> Model:
@@ -106,7 +104,7 @@ def _open_compatible(spec: ModelSpec, client: Client) -> Model:
     headers, failures = _known(spec, service.key_header)
     where = place(spec, service, "/chat/completions")
     api = ChatApi(where.url, where.model, service.dialect, failures, names=spec.name or where.model)
-    return _endpoint(spec, api, client, headers, failures)
+    return Endpoint(api, Line(client, failures, spec.limits.timeout_s, headers))
 
 
 def _open_anthropic(spec: ModelSpec, client: Client) -> Model:
@@ -115,15 +113,15 @@ def _open_anthropic(spec: ModelSpec, client: Client) -> Model:
     headers, failures = _known(spec, "x-api-key", ("anthropic-version", VERSION))
     base = (spec.url or "https://api.anthropic.com").rstrip("/")
     url = f"{base}{'' if base.endswith('/v1') else '/v1'}/messages"
-    return _endpoint(spec, MessagesApi(url, spec.name, failures), client, headers, failures)
+    return Endpoint(MessagesApi(url, spec.name, failures), Line(client, failures, spec.limits.timeout_s, headers))
 
 
 def _open_bedrock(spec: ModelSpec, client: Client) -> Model:
     from proveout.models.providers.bedrock import ConverseApi, aws_signer, model_url
 
     failures = Failures(_about(spec))
-    signer = aws_signer(spec, failures)
-    return _endpoint(spec, ConverseApi(model_url(spec), failures), client, _JSON, failures, signer)
+    line = Line(client, failures, spec.limits.timeout_s, signer=aws_signer(spec, failures))
+    return Endpoint(ConverseApi(model_url(spec), failures), line)
 
 
 def _open_vertex(spec: ModelSpec, client: Client) -> Model:
@@ -138,7 +136,7 @@ def _open_vertex(spec: ModelSpec, client: Client) -> Model:
     if vertex.is_claude(spec):
         whole, streamed = f"{url}:rawPredict", f"{url}:streamRawPredict"
         api = MessagesApi(whole, "", failures, stream_url=streamed, version=vertex.ANTHROPIC_VERSION)
-    return _endpoint(spec, api, client, _JSON, failures, signer)
+    return Endpoint(api, Line(client, failures, spec.limits.timeout_s, signer=signer))
 
 
 def _open_tiny(spec: ModelSpec, client: Client) -> Model:
@@ -155,12 +153,6 @@ PROVIDERS: dict[str, Opener] = {
     "tiny": _open_tiny,
 }
 """How each provider is opened. `replay` is not here: it is no endpoint."""
-
-
-def _endpoint(
-    spec: ModelSpec, api: Api, client: Client, headers: HeaderPairs, failures: Failures, signer: Signer | None = None
-) -> Model:
-    return Endpoint(api, client, headers=headers, failures=failures, timeout_s=spec.limits.timeout_s, signer=signer)
 
 
 def _known(spec: ModelSpec, key_header: str, *more: tuple[str, str]) -> tuple[HeaderPairs, Failures]:
