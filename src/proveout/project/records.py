@@ -238,8 +238,24 @@ class ObjectiveSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Online:
+    """How live answers are scored. `scorers` empty: the service's own that need no expected answer.
+
+    `sample` is the share of served answers that is scored, `pairs` the share of a shadow's pairs; `agreement` how much
+    of them must agree with the champion's answer (None: it is only shown), `max_cost_usd` what judges may cost a day
+    (None: no limit).
+    """
+
+    scorers: tuple[ScorerSpec, ...] = ()
+    sample: float = 0.05
+    pairs: float = 1.0
+    agreement: float | None = None
+    max_cost_usd: float | None = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
-    """One LLM-powered product function."""
+    """One LLM-powered product function. `online` is None where nothing is said of live answers."""
 
     name: str
     path: Path
@@ -252,6 +268,7 @@ class Service:
     variants: Mapping[str, Variant]
     changes: Mapping[str, Change]
     allow_code_execution: bool = False
+    online: Online | None = None
     traffic: Mapping[str, Any] = field(default_factory=dict)
     rollout: Mapping[str, Any] = field(default_factory=dict)
     worth: Mapping[str, float] = field(default_factory=dict)

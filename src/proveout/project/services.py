@@ -18,6 +18,7 @@ from proveout.project.records import (
     Migration,
     Objective,
     ObjectiveSpec,
+    Online,
     OutputContract,
     ScorerSpec,
     Service,
@@ -58,7 +59,8 @@ def read_service(reader: Reader, folder: Path, known_scorers: KnownScorers | Non
     reader.name_matches(document, "service", shape.service, folder.name, "folder")
     inputs = None if shape.input is None else tuple(shape.input)
     output = _output(reader, document, shape.output)
-    scorers = _scorers(reader, document, folder, shape.scorers, known_scorers)
+    scorers = _scorers(reader, document, ("scorers",), folder, shape.scorers, known_scorers)
+    online = _online(reader, document, folder, shape.online, scorers, known_scorers)
     datasets = _datasets(reader, document, folder, shape.datasets)
     objectives = _objectives(reader, document, shape, scorers)
     if not names:
@@ -84,6 +86,7 @@ def read_service(reader: Reader, folder: Path, known_scorers: KnownScorers | Non
         variants=variants,
         changes=changes,
         allow_code_execution=shape.allow_code_execution,
+        online=online,
         traffic={} if shape.traffic is None else shape.traffic.model_dump(exclude_none=True),
         rollout=rollout_record(shape.rollout) or {},
         worth={} if shape.worth is None else shape.worth.model_dump(),
@@ -190,11 +193,23 @@ def _datasets(reader: Reader, document: Document, folder: Path, shape: Any) -> d
 
 
 def _scorers(
-    reader: Reader, document: Document, folder: Path, shapes: list[Any], known: KnownScorers | None
+    reader: Reader,
+    document: Document,
+    where: FieldPath,
+    folder: Path,
+    shapes: list[Any],
+    known: KnownScorers | None,
+    *,
+    declared: tuple[ScorerSpec, ...] = (),
 ) -> tuple[ScorerSpec, ...]:
+    """Scorers as they are listed at a place; a name may be the metric of one that is `declared` already."""
     scorers: list[ScorerSpec] = []
     for index, shape in enumerate(shapes or []):
-        name, metric, parameters, at = _scorer_parts(shape, ("scorers", index))
+        earlier = next((one for one in declared if one.metric == shape), None)
+        if earlier is not None:
+            scorers.append(earlier)
+            continue
+        name, metric, parameters, at = _scorer_parts(shape, (*where, index))
         if known is not None and not _is_known(reader, document, at, name, parameters, known):
             continue
         checked = _with_models(reader, document, at, folder, parameters)
@@ -203,9 +218,28 @@ def _scorers(
                 f"two scorers give the metric `{metric}`",
                 f"Write `{{scorer: {name}, metric: another_name}}`.",
             )
-            reader.problems.append(document.problem(("scorers", index), what, instead))
+            reader.problems.append(document.problem((*where, index), what, instead))
         scorers.append(ScorerSpec(name, metric, checked))
     return tuple(scorers)
+
+
+def _online(
+    reader: Reader,
+    document: Document,
+    folder: Path,
+    shape: Any,
+    declared: tuple[ScorerSpec, ...],
+    known: KnownScorers | None,
+) -> Online | None:
+    if shape is None:
+        return None
+    return Online(
+        scorers=_scorers(reader, document, ("online", "scorers"), folder, shape.scorers, known, declared=declared),
+        sample=shape.sample,
+        pairs=shape.pairs,
+        agreement=shape.agreement,
+        max_cost_usd=shape.max_cost,
+    )
 
 
 def _scorer_parts(shape: Any, at: FieldPath) -> tuple[str, str, dict[str, Any], FieldPath]:
@@ -223,7 +257,7 @@ def _is_known(
     reader: Reader, document: Document, at: FieldPath, name: str, parameters: Mapping[str, Any], known: KnownScorers
 ) -> bool:
     if name not in known:
-        place = at if at[-1] == name or not isinstance(document.data["scorers"][at[1]], dict) else (*at, "scorer")
+        place = at if at[-1] == name or not isinstance(_value_at(document.data, at), dict) else (*at, "scorer")
         reader.problems.append(
             document.problem(place, f"there is no scorer `{name}`", suggestion(name, known), key=True)
         )
@@ -234,6 +268,12 @@ def _is_known(
             instead = suggestion(parameter, known[name]) if known[name] else "It takes no parameters; leave it out."
             reader.problems.append(document.problem((*at, parameter), what, instead, key=True))
     return True
+
+
+def _value_at(data: Any, at: FieldPath) -> Any:
+    for part in at:
+        data = data[part]
+    return data
 
 
 def _with_models(

@@ -211,6 +211,29 @@ Scorer = Annotated[
     ),
 ]
 
+
+class OnlineShape(Shape):
+    """How live answers are scored, where gateway.yaml keeps their content."""
+
+    scorers: list[Scorer] = Field(
+        default_factory=list,
+        description="What scores them: scorers that need no expected answer, and judges; a name may be the metric of "
+        "one of the service's. By default the service's own that need no expected answer.",
+        examples=[["json_valid"]],
+    )
+    sample: Weight = Field(default=0.05, description="Share of served answers that is scored.", examples=["5%"])
+    pairs: Weight = Field(default=1.0, description="Share of a shadow's pairs of answers.", examples=["50%"])
+    agreement: Weight | None = Field(
+        default=None,
+        description="How much of its answers in a shadow must agree with the champion's. Without it, agreement is "
+        "shown and decides nothing.",
+        examples=["80%"],
+    )
+    max_cost: Amount | None = Field(
+        default=5.0, description="Most US dollars that judges may spend a day; null: no limit.", examples=[5.0]
+    )
+
+
 # --- objectives
 
 
@@ -480,6 +503,11 @@ class ServiceFile(Shape):
     )
     scorers: list[Scorer] = Field(
         default_factory=list, description="How an answer is scored.", examples=[["exact_match"]]
+    )
+    online: OnlineShape | None = Field(
+        default=None,
+        description="How live answers are scored.",
+        examples=[{"scorers": ["json_valid"], "sample": "5%", "max_cost": 5.0}],
     )
     champion: Name = Field(
         description="The variant that serves by default, and the baseline in dev.", examples=["base"]
