@@ -4,6 +4,7 @@ machine's clock.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Literal
 
 import msgspec
@@ -161,6 +162,11 @@ class Trace(msgspec.Struct, kw_only=True, gc=False):
     shadow_of: str | None = None
     parent: str | None = None
     client: str | None = None
+
+
+def coin(id: str) -> float:
+    """A number from 0 up to 1 that a trace's id stands for, so that all who sample by it mean the same traces."""
+    return int(hashlib.blake2b(id.encode(), digest_size=4).hexdigest(), 16) / 2**32
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):

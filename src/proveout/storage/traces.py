@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
@@ -21,11 +20,6 @@ _feedback = tables.feedback.c
 _FIELDS = Trace.__struct_fields__
 trace_row = msgspec.structs.astuple
 """A trace as a row of its table."""
-
-
-def coin(id: str) -> float:
-    """A number from 0 up to 1 that a trace's id stands for, so that all who sample by it mean the same traces."""
-    return int(hashlib.blake2b(id.encode(), digest_size=4).hexdigest(), 16) / 2**32
 
 
 class Positioned(NamedTuple):
