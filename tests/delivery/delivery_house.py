@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,9 @@ def write_project(
     targets: Sequence[Mapping[str, Any]] = (),
     fallback: str | None = None,
     margin: float = 0.1,
+    **service: Any,
 ) -> Path:
-    """Service `answers` with variants base, new and other, and changes new and other."""
+    """Service `answers` with variants base, new and other, and changes new and other; `service` are further fields."""
     golden = [{"id": f"e{n}", "input": {"question": f"q{n}"}, "expected": "a"} for n in range(4)]
     variants = {name: {f"e{n}": f"a{name}" for n in range(4)} for name in ("base", "new", "other")}
     replay_project(
@@ -51,6 +52,7 @@ def write_project(
         service={
             "rollout": {"steps": list(steps)},
             "objectives": {"accuracy": {"metric": "exact_match", "margin": margin}},
+            **service,
         },
     )
     write_environment(folder, champion, approvals=approvals, targets=targets, fallback=fallback)
@@ -75,6 +77,13 @@ def write_environment(
         "targets": list(targets),
     }
     (folder / "environments" / f"{environment}.yaml").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def content(trace: str, question: str, answer: str) -> dict[str, str]:
+    """What a gateway keeps of a conversation."""
+    asked = {"model": "answers", "messages": [{"role": "user", "content": question}]}
+    said = {"choices": [{"index": 0, "message": {"role": "assistant", "content": answer}, "finish_reason": "stop"}]}
+    return {"trace": trace, "request": json.dumps(asked), "answer": json.dumps(said)}
 
 
 @dataclass
@@ -129,12 +138,21 @@ class House:
         self.controller.tick()
         return self.rollout
 
-    def serve(self, requests: int, bad: Mapping[str, float] | None = None, **fields: Any) -> None:
-        """Requests as the present release says; by variant the share that fails (`bad`), the rest answered well."""
+    def serve(
+        self,
+        requests: int,
+        bad: Mapping[str, float] | None = None,
+        *,
+        says: Mapping[str, Callable[[], str]] | None = None,
+        **fields: Any,
+    ) -> None:
+        """Requests as the present release says; by variant the share that fails (`bad`), the rest answered well. With
+        `says`, what each variant answers is kept as content.
+        """
         release = self.release
         names = {self.fingerprint(name): name for name in ("base", "new", "other")}
         total = sum(release.weights.values())
-        rows = []
+        rows, contents = [], []
         for _ in range(requests):
             self.number += 1
             self.clock.now += 0.01
@@ -164,9 +182,13 @@ class House:
                     },
                 )
                 rows.append(trace_row(trace))
+                if says and not failed:
+                    contents.append(content(id, f"q{self.number}", says[names[fingerprint]]()))
         with self.store.database.transaction(lock="traces") as connection:
             names_ = [column.name for column in tables.traces.columns if column.name != "position"]
             connection.execute(tables.traces.insert(), [dict(zip(names_, row, strict=True)) for row in rows])
+            if contents:
+                connection.execute(tables.trace_contents.insert(), contents)
 
     def score(self, trace: str, name: str, value: float) -> None:
         row = feedback_row(Feedback(id=f"{trace}{name}", trace=trace, name=name, value=value, score=value))

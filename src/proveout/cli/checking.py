@@ -40,6 +40,7 @@ def check(directory: Path) -> None:
 def _read_all(service: Service, problems: list[str]) -> dict[str, int]:
     """How many examples each dataset holds. What is wrong with scorers, labels, rows and recordings is added to the
     problems."""
+    from proveout.delivery.online import CannotScore, LiveScoring
     from proveout.evaluation import Scoring
     from proveout.evaluation.judges import LabelsError
     from proveout.evaluation.scorers import ScorerError
@@ -49,6 +50,9 @@ def _read_all(service: Service, problems: list[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
     try:
         Scoring.of(service)
+        LiveScoring.of(service)
+    except CannotScore as error:
+        problems.append(f"{service.path}: {error}")
     except (ScorerError, LabelsError) as error:
         problems.append(str(error))
     for kind, ref in service.datasets.items():

@@ -16,7 +16,7 @@ def decide(state: Rollout, evidence: Evidence) -> Action:
         return Hold(state.reason)
     if evidence.killed is not None:
         return RollBack(f"kill switch: {evidence.killed} of {state.challenger.variant}", ("errors",))
-    worse = [reading for reading in evidence.signals if reading.verdict == "worse"]
+    worse = [reading for reading in evidence.signals if reading.verdict == "worse" and reading.decides]
     if worse:
         return RollBack(
             "; ".join(_worse_in_words(reading) for reading in worse), tuple(reading.signal for reading in worse)

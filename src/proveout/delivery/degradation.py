@@ -62,7 +62,8 @@ class ChampionWatch:
     def observe_feedback(self, feedback: Feedback) -> None:
         found = score_of(feedback)
         if feedback.trace in self._mine and found is not None and is_score(found[0]):
-            self._add(found[0], 1 - found[1], feedback.trace)
+            bad = 1 - found[1] if self._watch.higher_is_better(found[0]) else found[1]
+            self._add(found[0], bad, feedback.trace)
 
     @property
     def alarm(self) -> str | None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
 
 from proveout.delivery.kill_switch import KillSwitch
+from proveout.delivery.online import AGREEMENT
 from proveout.delivery.signals import (
     ALPHA,
     PURSES,
@@ -24,7 +26,7 @@ from proveout.delivery.signals import (
     is_score,
     score_of,
 )
-from proveout.delivery.state import Rollout
+from proveout.delivery.state import Rollout, Shadow
 from proveout.statistics import Estimate
 from proveout.statistics.bandits import Batch
 from proveout.statistics.ratio_mismatch import mismatch_evidence
@@ -57,7 +59,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     `newest` is when the newest request of the challenger in this step came, None without one. `mismatch` is the
     e-value of the traffic's split. `batches` are what the bandit learns from, `epoch_rewards` how many rewards the
-    newest epoch has. `unread` counts scores outside of 0 and 1.
+    newest epoch has. `unread` counts scores outside of 0 and 1. `late` names declared scores of which this step has
+    less than half, each with how many there are.
     """
 
     now: float
@@ -71,6 +74,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     batches: tuple[Batch, ...] = ()
     epoch_rewards: int = 0
     unread: int = 0
+    late: tuple[str, ...] = ()
 
 
 @dataclass
@@ -143,6 +147,7 @@ class _Comparison:
             margin=self.signal.margin,
             higher_is_better=self.signal.higher_is_better,
             needs=self._needs(),
+            decides=self.signal.decides,
         )
 
     def _typical(self, arm: int) -> float | None:
@@ -188,7 +193,12 @@ class Gathering:
         self._by_user = rollout.unit == "user"
         self._watch = watch
         self._comparisons = {name: _Comparison.of(signal) for name, signal in watch.signals.items()}
+        self._declared = {score.name for score in watch.expected}
         self._scores = 0
+        self._due: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+        self._came: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
+        for score in watch.expected:
+            self._comparison(score.name)
         self._seen: dict[str, _Seen] = {}
         self._scored: set[tuple[str, str]] = set()
         self._pairs: dict[tuple[str, str], tuple[int, float]] = {}
@@ -215,6 +225,7 @@ class Gathering:
         unit = trace.unit if self._by_user else None
         pair = trace.shadow_of or (trace.id if arm == 0 else None)
         self._seen[trace.id] = _Seen(arm, trace.epoch, unit, pair)
+        self._due[trace.epoch][arm] += self._watch.is_due(trace)
         values = dict(self._watch.values(trace))
         if arm == 1:
             self._kill.add(failed_request(trace))
@@ -243,21 +254,21 @@ class Gathering:
         if (feedback.trace, name) in self._scored:
             return
         self._scored.add((feedback.trace, name))
-        comparison = self._comparisons.get(name)
-        if comparison is None:
-            signal = self._watch.score(name, self._scores)
-            self._scores += 1
-            comparison = self._comparisons[name] = _Comparison.of(signal)
-        if seen.epoch in self._propensity:
+        self._came[(name, seen.epoch)][seen.arm] += 1
+        comparison = self._comparison(name)
+        good = value if comparison.signal.higher_is_better else 1 - value
+        if seen.arm == 1 and good < 0.5:
+            self._keep(name, feedback.trace)
+        if name == AGREEMENT:
+            self._agree(comparison, seen, value)
+        elif seen.epoch in self._propensity:
             comparison.note(seen.arm, seen.epoch, value, seen.unit)
             comparison.add(seen.arm, seen.epoch, value)
             self._paid = self._paid or name
             if name == self._paid:
-                self._reward(seen.epoch, True, seen.arm, value)
+                self._reward(seen.epoch, True, seen.arm, good)
         elif seen.pair is not None:
             self._pair(name, seen.pair, seen.arm, value, seen.unit, seen.epoch)
-        if seen.arm == 1 and value < 0.5:
-            self._keep(name, feedback.trace)
 
     def knows(self, trace: str) -> bool:
         """Whether a trace is one of this rollout's."""
@@ -277,14 +288,56 @@ class Gathering:
             requests=_sums(everywhere),
             step_requests=_sums(in_step),
             newest=max(newest, default=None),
-            signals=tuple(found.reading(intervals) for found in self._comparisons.values() if any(found.counts)),
+            signals=tuple(
+                found.reading(intervals)
+                for name, found in self._comparisons.items()
+                if any(found.counts) or name in self._declared
+            ),
             mismatch=mismatch_evidence([(counts, (1 - share, share)) for counts, share in self._split.values()]),
             killed=self._kill.reason,
             approvals=approvals,
             batches=self._batches(rollout, paid),
             epoch_rewards=int(sum(sums[0] for both in newest_rewards for sums in both)),
             unread=self._unread,
+            late=tuple(self._late(rollout)),
         )
+
+    def _comparison(self, name: str) -> _Comparison:
+        """A score's comparison. How sure its verdict must be rests on how many scores came before; agreement that is
+        only shown has no part in that.
+        """
+        comparison = self._comparisons.get(name)
+        if comparison is None:
+            if name == AGREEMENT and self._watch.agreement is None:
+                signal = Signal(name=name, higher_is_better=True, margin=self._watch.quality_margin, decides=False)
+            else:
+                signal = self._watch.score(name, self._scores)
+                self._scores += 1
+            comparison = self._comparisons[name] = _Comparison.of(signal)
+        return comparison
+
+    def _agree(self, comparison: _Comparison, seen: _Seen, value: float) -> None:
+        """Hold a copy's agreement against what it must reach, or against full agreement where that is only shown."""
+        if seen.arm == 0:
+            return
+        wanted = 1.0 if self._watch.agreement is None else self._watch.agreement
+        comparison.note(0, seen.epoch, wanted, None)
+        comparison.note(1, seen.epoch, value, seen.unit)
+        comparison.compare([wanted], [value])
+
+    def _late(self, rollout: Rollout) -> Iterator[str]:
+        """Declared scores that the present step has too few of: missing ones, and those that are yet to come."""
+        epochs = [epoch for epoch in self._due if epoch >= rollout.step_epoch]
+        due = _sums([self._due[epoch] for epoch in epochs])
+        in_shadow = isinstance(rollout.current, Shadow)
+        for score in self._watch.expected:
+            if score.pairs and not in_shadow:
+                continue
+            came = _sums([self._came[(score.name, epoch)] for epoch in epochs])
+            wanted = (min(due), min(due)) if score.pairs else due
+            arms = (1,) if score.name == AGREEMENT else (0, 1)
+            if any(came[arm] * 2 < wanted[arm] or not came[arm] for arm in arms):
+                yield f"{score.name} ({min(came[arm] for arm in arms):,} of {min(wanted):,} sampled answers)"
 
     def _count(self, trace: Trace, arm: int, unit: str | None) -> None:
         """Count a served request, and its unit's draw when it is met first: later ones repeat the same coin."""

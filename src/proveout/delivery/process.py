@@ -17,6 +17,7 @@ from proveout.delivery.alerts import BadAlert, heard_alerts
 from proveout.delivery.controller import Controller
 from proveout.delivery.errands import Runner
 from proveout.delivery.git import GitError, Repository
+from proveout.delivery.scoring import OnlineScoring
 from proveout.project import Project
 from proveout.project.problems import ProjectError
 from proveout.storage.errors import StoreError
@@ -89,6 +90,7 @@ async def run_controller(
     declared = Declared(load)
     controller = Controller(store, declared, clock, environments=options.environments)
     runner = Runner(store, declared, clock)
+    scoring = OnlineScoring(store, declared, clock, environments=options.environments)
     server = None
     if options.port is not None:
         door = _Door(controller, options.token)
@@ -96,7 +98,7 @@ async def run_controller(
         announce(f"Alerts in Alertmanager's format are taken at http://{options.host}:{server.port}/alerts")
     names = ", ".join(options.environments or declared().environments) or "none"
     announce(f"Controlling environments: {names}. Ctrl-C stops it.")
-    errands: asyncio.Task[int] | None = None
+    beside: dict[str, asyncio.Task[int]] = {}
     pull: asyncio.Task[None] | None = None
     pulled = -1e9
     try:
@@ -105,31 +107,33 @@ async def run_controller(
         while True:
             try:
                 await asyncio.to_thread(controller.tick)
-                if errands is None or errands.done():
-                    _look(errands)
-                    errands = asyncio.create_task(runner.run_due())
+                for name, work in (("errands", runner.run_due), ("online scoring", scoring.run_all)):
+                    if name not in beside or beside[name].done():
+                        _look(name, beside.get(name))
+                        beside[name] = asyncio.create_task(work())
             except StoreError as error:
                 log.error("%s", error)
             if options.pull_s is not None and clock() - pulled >= options.pull_s and (pull is None or pull.done()):
                 pulled = clock()
                 pull = asyncio.create_task(asyncio.to_thread(_pull, declared().root))
             if options.once:
-                if errands is not None:
-                    await errands
+                await asyncio.gather(*beside.values())
                 return
             await asyncio.sleep(options.interval_s)
     finally:
-        if errands is not None and not errands.done():
-            errands.cancel()
+        for task in beside.values():
+            task.cancel()
+        await asyncio.gather(*beside.values(), return_exceptions=True)
         if server is not None:
             await server.close()
         await asyncio.to_thread(controller.close)
+        await asyncio.to_thread(scoring.close)
 
 
-def _look(errands: asyncio.Task[int] | None) -> None:
-    """Say what an errand raised that nobody foresaw."""
-    if errands is not None and not errands.cancelled() and (error := errands.exception()) is not None:
-        log.error("errands: %s", error)
+def _look(name: str, task: asyncio.Task[int] | None) -> None:
+    """Say what work beside the controller raised that nobody foresaw."""
+    if task is not None and not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s: %s", name, error)
 
 
 def _pull(root: Path) -> None:

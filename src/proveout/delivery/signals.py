@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from proveout.project.records import Service
 from proveout.storage.records import Feedback, Trace
+
+if TYPE_CHECKING:
+    from proveout.delivery.online import Declared, LiveScoring
 
 Verdict = Literal["worse", "not_worse", "undecided", "no_data"]
 
@@ -42,7 +45,7 @@ _REFUSED = ("content_filter", "guard", "blocked")
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """A signal and how it is judged. `margin` is in its own unit: of a rate, or relative for ranks. `share` is its part
-    of the chance of a false rollback; all shares add up to at most 1.
+    of the chance of a false rollback; all shares add up to at most 1. One that does not decide is only shown.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     higher_is_better: bool = False
     margin: float = DEFAULT_MARGIN
     share: float = _OTHERS * (1 - QUALITY_SHARE)
+    decides: bool = True
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,15 +78,21 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     margin: float
     higher_is_better: bool
     needs: int | None = None
+    decides: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What a service's signals are, from its declared objectives."""
+    """What a service's signals are, from its declared objectives and online scorers.
+
+    `scoring` is how live answers are scored; None where the declared scorers can't be used.
+    """
 
     signals: Mapping[str, Signal]
     slo: Mapping[str, float]
     quality_margin: float
+    scoring: LiveScoring | None = None
+    expected: tuple[Declared, ...] = ()
 
     @classmethod
     def of(cls, service: Service) -> Watch:
@@ -100,14 +110,28 @@ class Watch:
             Signal(name="cost", kind="rank", margin=dear, share=_share("cost")),
         ]
         limits = {name: float(value) for name, value in slo.items()}
-        return cls({signal.name: signal for signal in signals}, limits, quality)
+        scoring, expected = _scoring(service)
+        return cls({signal.name: signal for signal in signals}, limits, quality, scoring, expected)
+
+    def is_due(self, trace: Trace) -> bool:
+        """Whether declared scores of a request are to be waited for."""
+        return bool(self.expected) and (self.scoring is None or self.scoring.is_due(trace))
+
+    @property
+    def agreement(self) -> float | None:
+        """How much of a shadow's answers must agree with the champion's; None where that only is shown."""
+        return None if self.scoring is None else self.scoring.online.agreement
+
+    def higher_is_better(self, name: str) -> bool:
+        """Which way of a score is good."""
+        return next((score.higher_is_better for score in self.expected if score.name == name), True)
 
     def score(self, name: str, place: int) -> Signal:
         """The signal of a score of answers that came as number `place` (from 0): each gets a quarter of what the one
         before got, so that all together keep to their share however many come.
         """
         share = QUALITY_SHARE * 0.75 * 0.25**place
-        return Signal(name=name, higher_is_better=True, margin=self.quality_margin, share=share)
+        return Signal(name=name, higher_is_better=self.higher_is_better(name), margin=self.quality_margin, share=share)
 
     def values(self, trace: Trace) -> Iterator[tuple[str, float]]:
         """The signals' values of one request; none where it says nothing of the variant (bad input, client gone)."""
@@ -123,7 +147,7 @@ class Watch:
             yield "refusals", float(trace.refused)
         if not failed:
             yield "empty", float(trace.finish == "length" or trace.output_tokens == 0)
-        yield "guard_hits", float(trace.finish in _REFUSED or trace.error in _REFUSED)
+        yield "guard_hits", float(_guard_hit(trace))
         if trace.cached:
             return
         yield "latency", math.inf if failed else trace.e2e
@@ -133,9 +157,31 @@ class Watch:
             yield "cost", trace.cost_usd
 
 
+def _scoring(service: Service) -> tuple[LiveScoring | None, tuple[Declared, ...]]:
+    """How a service's live answers are scored, and which scores are waited for. Declared scorers that can't be used
+    are waited for under one name, so that nothing advances without them.
+    """
+    if service.online is None:
+        return None, ()
+    from proveout.delivery.online import UNUSABLE, LiveScoring
+
+    try:
+        scoring = LiveScoring.of(service)
+    except ValueError:
+        return None, (UNUSABLE,)
+    return scoring, scoring.expected
+
+
 def counts(trace: Trace) -> bool:
     """Whether a request says something about the variant that was chosen: not where the client was at fault."""
-    return not (400 <= trace.status < 500 and trace.status not in (408, 429))
+    withheld = trace.error == "guard" and bool(trace.variant)  # The answer's fault, not the request's.
+    return not (400 <= trace.status < 500 and trace.status not in (408, 429)) or withheld
+
+
+def _guard_hit(trace: Trace) -> bool:
+    """Whether a guard, the gateway's or the provider's, found something in this request or in its answer."""
+    said = trace.guards or ""
+    return trace.finish in _REFUSED or trace.error in _REFUSED or ':"flag"' in said or ':"block"' in said
 
 
 def failed_request(trace: Trace) -> bool:

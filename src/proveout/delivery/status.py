@@ -10,7 +10,9 @@ from proveout.delivery.approvals import agreed
 from proveout.delivery.decide import decide
 from proveout.delivery.desk import Desk
 from proveout.delivery.evidence import Evidence, Gathering
+from proveout.delivery.online import HOW_TO_KEEP
 from proveout.delivery.reading import Reader
+from proveout.delivery.scoring import EVENT
 from proveout.delivery.signals import Reading, Verdict, Watch
 from proveout.delivery.state import Approval, Hold, Rollout, ShownState
 from proveout.project.records import Service
@@ -37,10 +39,13 @@ class SignalStatus(msgspec.Struct, frozen=True, kw_only=True):
     e_not_worse: float = 1.0
     margin: float = 0.0
     needs: int | None = None
+    decides: bool = True
 
 
 class RolloutStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """`proveout.rollout/v1`. `step` counts the declared steps from 0; names are those of variants."""
+    """`proveout.rollout/v1`. `step` counts the declared steps from 0; names are those of variants. `scoring` is what
+    was scored of live answers today: how many, how many could not be, and the dollars for judges.
+    """
 
     schema: str = SCHEMA
     service: str
@@ -59,6 +64,7 @@ class RolloutStatus(msgspec.Struct, frozen=True, kw_only=True):
     incident: str | None = None
     started: float | None = None
     updated: float | None = None
+    scoring: dict[str, Any] = {}
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=1)
@@ -114,6 +120,7 @@ def status_of(store: Store, service: Service, environment: str, now: float, decl
         incident=incidents[0].id if incidents else None,
         started=rollout.started,
         updated=rollout.updated,
+        scoring=_scoring(store, rollout),
     )
 
 
@@ -147,6 +154,11 @@ def _kept(store: Store, rollout: Rollout) -> tuple[tuple[int, int], tuple[Readin
     return None
 
 
+def _scoring(store: Store, rollout: Rollout) -> dict[str, Any]:
+    event = store.events.latest(EVENT, f"{rollout.environment}/{rollout.service}")
+    return {} if event is None else {name: value for name, value in event.body.items() if name != "position"}
+
+
 def _signal(reading: Reading, rollout: Rollout) -> SignalStatus:
     return SignalStatus(
         signal=reading.signal,
@@ -160,6 +172,7 @@ def _signal(reading: Reading, rollout: Rollout) -> SignalStatus:
         e_not_worse=reading.e_not_worse,
         margin=reading.margin,
         needs=reading.needs,
+        decides=reading.decides,
     )
 
 
@@ -181,17 +194,27 @@ def in_words(status: RolloutStatus) -> str:
         lines.append(f"  approved  {', '.join(status.approvals)}")
     if status.incident:
         lines.append(f"  incident  {status.incident}")
+    if status.scoring:
+        lines.append(f"  scores    {_scoring_in_words(status.scoring)}")
     if status.signals:
         lines.append(f"  {'signal':<18}{'champion':>10}{'challenger':>12}  {'difference':<20}{'n':>7}  verdict")
     for signal in status.signals:
         interval = "" if signal.low is None or signal.high is None else f"{signal.low:+.3f} to {signal.high:+.3f}"
         count = list(signal.n.values())[-1] if signal.n else 0
         more = f", about {signal.needs:,} more" if signal.needs else ""
+        more = more if signal.decides else " (only shown)"
         lines.append(
             f"  {signal.signal:<18}{_number(signal.champion):>10}{_number(signal.challenger):>12}  {interval:<20}"
             f"{count:>7,}  {signal.verdict.replace('_', ' ')}{more}"
         )
     return "\n".join(lines)
+
+
+def _scoring_in_words(scoring: dict[str, Any]) -> str:
+    words = f"{scoring['scored']:,} kept on {scoring['day']}, {scoring['unscored']:,} could not be had"
+    if scoring["without_content"]:
+        words += f"; {scoring['without_content']:,} answers are not kept: {HOW_TO_KEEP}"
+    return words + (f"; judges cost ${scoring['spent_usd']:.4f}" if scoring["spent_usd"] else "")
 
 
 def _step_in_words(status: RolloutStatus) -> str:

@@ -52,6 +52,11 @@ class OpenModels:
     ) -> None:
         await self._pool.__aexit__(kind, error, traceback)
 
+    @property
+    def spent_usd(self) -> float:
+        """Dollars that all calls have cost so far, but for those of unknown price."""
+        return self._pool.budget.spent_usd
+
     def open(self, spec: ModelSpec) -> Model:
         """The model of a specification; the same one for the same specification.
 

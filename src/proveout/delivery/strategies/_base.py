@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from proveout.delivery.evidence import Evidence
+from proveout.delivery.online import HOW_TO_KEEP
 from proveout.delivery.signals import Reading
 from proveout.delivery.state import Action, Advance, Bandit, Canary, Hold, Rollout, Shadow
 
@@ -37,7 +38,7 @@ def advance_when(state: Rollout, evidence: Evidence, *, requests: int, seen: int
         return Hold(f"{seen:,} requests are enough; {left:,.0f} s are left of the step's time")
     if has_evidence_to_come(state):
         return Advance(f"{seen:,} requests, and no signal is worse")
-    undecided = [reading for reading in evidence.signals if reading.verdict != "not_worse"]
+    undecided = [reading for reading in evidence.signals if reading.verdict != "not_worse" and reading.decides]
     if undecided:
         return Hold(f"{seen:,} requests are enough, but {in_words(undecided)}")
     return Advance(f"every signal is no worse than its margin allows, after {seen:,} requests")
@@ -50,7 +51,9 @@ def missing_data(evidence: Evidence) -> str | None:
     age = evidence.now - evidence.newest
     if age > STALE_S:
         return f"no data: the challenger's newest request is {age:,.0f} s old"
-    without = [reading.signal for reading in evidence.signals if reading.verdict == "no_data"]
+    if evidence.late:
+        return f"no data: scores are late or missing for {', '.join(evidence.late)}; {HOW_TO_KEEP}"
+    without = [one.signal for one in evidence.signals if one.verdict == "no_data" and one.decides]
     if without:
         return f"no data of both variants for {', '.join(without)}"
     return None if evidence.signals else "no data: no signal was observed"

@@ -63,6 +63,9 @@ class _Scoring(ABC):  # noqa: B024
     binary: bool = True
     """Whether scores are only 0 and 1."""
 
+    needs_expected: bool = True
+    """Whether it compares with an expected answer; one that does not can score live answers too."""
+
     @classmethod
     def build(cls, parameters: dict[str, Any], service: Service) -> Self:
         """The scorer of checked parameters, with defaults that the service implies.

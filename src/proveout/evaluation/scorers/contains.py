@@ -35,6 +35,10 @@ class Contains(Scorer):
     none: Annotated[tuple[str, ...], Meta(description="Not one of these.", examples=[["as an AI"]])] = ()
     ignore_case: Annotated[bool, Meta(description="`Refund` counts as `refund`.", examples=[False])] = True
 
+    @property
+    def needs_expected(self) -> bool:  # type: ignore[override]
+        return not (self.any or self.all or self.none)
+
     @classmethod
     def build(cls, parameters: dict[str, object], service: Service) -> Self:
         for name in ("any", "all", "none"):

@@ -22,6 +22,8 @@ class JsonSchema(Scorer):
     """1 when the answer is JSON that meets the schema (Draft 2020-12 unless `$schema` says otherwise). References
     stay inside the schema: nothing is fetched. By default it is the schema of the service's `output`."""
 
+    needs_expected = False
+
     schema: Annotated[
         dict[str, Any] | None,
         Meta(

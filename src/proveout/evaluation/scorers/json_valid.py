@@ -19,6 +19,8 @@ _KINDS = {"object": dict, "array": list, "any": object}
 class JsonValid(Scorer):
     """1 when the answer is valid JSON and nothing else (RFC 8259: no comments, no NaN, no text around it)."""
 
+    needs_expected = False
+
     kind: Annotated[Literal["any", "object", "array"], Meta(description="Which kind of JSON.", examples=["object"])] = (
         "any"
     )

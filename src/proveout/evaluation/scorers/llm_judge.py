@@ -61,6 +61,7 @@ class LLMJudge(ModelScorer):
     tries: Annotated[
         int, Meta(description="How often to ask until the verdict can be read.", ge=1, le=5, examples=[2])
     ] = 2
+    needs_expected = False
     binary: bool = field(init=False, repr=False)
     _manners: Manners = field(default_factory=Manners, init=False, repr=False, compare=False)
 

@@ -66,6 +66,7 @@ class PairwiseJudge(PairwiseScorer):
         int, Meta(description="How often to ask until the verdict can be read.", ge=1, le=5, examples=[2])
     ] = 2
     binary = False
+    needs_expected = False
     _manners: Manners = field(default_factory=Manners, init=False, repr=False, compare=False)
 
     @property

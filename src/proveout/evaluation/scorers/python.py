@@ -51,6 +51,10 @@ class Python(Scorer):
         object.__setattr__(self, "_call", function)
         object.__setattr__(self, "_wants", _wanted(function, self.path, self.function))
 
+    @property
+    def needs_expected(self) -> bool:  # type: ignore[override]
+        return "expected" in self._wants or "attempt" in self._wants
+
     def score(self, attempt: Attempt) -> Score:
         failed = unparsed(attempt)
         if failed is not None:

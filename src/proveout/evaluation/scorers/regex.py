@@ -54,6 +54,10 @@ class Regex(Scorer):
             )
         object.__setattr__(self, "_compiled", compiled)
 
+    @property
+    def needs_expected(self) -> bool:  # type: ignore[override]
+        return self.group is not None
+
     def score(self, attempt: Attempt) -> Score:
         failed = unparsed(attempt)
         if failed is not None:
