@@ -57,7 +57,7 @@ class Limits:
     concurrency: int | None = None
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
-    timeout_s: float = 120.0
+    timeout_s: float = 600.0
     retries: int = 4
 
 

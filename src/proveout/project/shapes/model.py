@@ -77,7 +77,7 @@ class LimitsShape(Shape):
         default=None, gt=0, description="Most tokens asked for in a minute.", examples=[200000]
     )
     timeout: Duration = Field(
-        default=120.0, gt=0, description="Longest that one call may take; two minutes unless set.", examples=["60s"]
+        default=600.0, gt=0, description="Longest that one call may take; ten minutes unless set.", examples=["60s"]
     )
     retries: int = Field(default=4, ge=0, le=20, description="Further tries after a failed call.", examples=[4])
 
