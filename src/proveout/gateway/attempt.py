@@ -12,6 +12,7 @@ from proveout.gateway.bodies import Body
 from proveout.gateway.cache import Kept, cache_key
 from proveout.gateway.catalog import Route
 from proveout.gateway.errors import Refused
+from proveout.gateway.guarding import Guarding, Withheld, answer_text
 from proveout.gateway.keys import Client
 from proveout.gateway.observing import Facts, Malformed, read_whole
 from proveout.gateway.processing import process, rendered, text_in, with_text
@@ -49,6 +50,12 @@ class Attempt:
         """What was said, where it is to be kept."""
         self._cache_key: bytes | None = None
         self._stream: StreamedAnswer | None = None
+
+    @property
+    def _guards(self) -> Guarding | None:
+        """Who looks at the answer, if anybody does."""
+        guards = self._asked.route.guards
+        return guards if guards is not None and guards.reads_answers else None
 
     @property
     def started(self) -> bool:
@@ -161,6 +168,12 @@ class Attempt:
             body = await self._processed_whole(body)
         self._note(facts)
         self._answered_by()
+        if self._guards is not None and asked.operation != "embeddings":
+            try:
+                self._guards.answered(answer_text(body), self._arm.variant, asked.trace, given=responder is None)
+            except Withheld:
+                place.breaker.succeeded()
+                raise
         if responder is not None:
             responder.reply(200, lines_of(answer.headers) + asked.header_lines + self._arm.header_lines, body)
             self._keep(Kept(body, answer.headers, facts.usage, facts.finish))
@@ -174,7 +187,7 @@ class Attempt:
             self._responder,
             self.header_lines,
             hide_usage=chat and not call.body.wants_usage,
-            keep_text=asked.captured or (self._managed and self._arm.checked),
+            keep_text=asked.captured or (self._managed and self._arm.checked) or self._guards is not None,
             keep_bytes=self._cache_key is not None,
             hold=held,
         )
@@ -199,6 +212,8 @@ class Attempt:
         self._note_times(stream)
         self._note(stream.facts)
         self._answered_by()
+        if self._guards is not None and chat:
+            self._guards.answered(text, self._arm.variant, asked.trace, given=True)
         if stream.kept is not None and not held:
             self._keep(Kept(b"".join(stream.kept), stream.headers, stream.facts.usage, stream.facts.finish))
         self._capture(text.encode())

@@ -14,6 +14,7 @@ from proveout.gateway.bodies import Fields, encoded
 from proveout.gateway.settings import CacheSettings
 from proveout.gateway.sharing import Sharing
 from proveout.models import Usage
+from proveout.project.records import Service
 
 HeaderPairs = tuple[tuple[str, str], ...]
 _NOT_ASKED = ("user", "model", "metadata", "safety_identifier", "prompt_cache_key")
@@ -40,12 +41,14 @@ class AnswerCache:
         self,
         settings: CacheSettings,
         sharing: Sharing | None = None,
-        service: str = "",
+        service: Service | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._settings = settings
         self._sharing = sharing
-        self._service = service
+        # What other guards let pass is not given again.
+        guards = "" if service is None else blake2b(repr(service.guards).encode(), digest_size=6).hexdigest()
+        self._service = "" if service is None else f"{service.name}:{guards}"
         self._clock = clock
         self._entries: OrderedDict[bytes, tuple[float, Kept]] = OrderedDict()
 

@@ -11,13 +11,14 @@ from proveout.gateway.arms import Arm
 from proveout.gateway.assignment import Draw
 from proveout.gateway.cache import AnswerCache
 from proveout.gateway.errors import Refused
+from proveout.gateway.guarding import Guarding, guarding
 from proveout.gateway.metrics import Metrics
 from proveout.gateway.quotas import Meter
 from proveout.gateway.releases import DEV, declared_releases, effective_releases
 from proveout.gateway.settings import GatewaySettings, Quota, ServiceSettings
 from proveout.gateway.sharing import Sharing
 from proveout.models import PriceBook
-from proveout.project.records import Project, Service
+from proveout.project.records import GuardSpec, Project, Service
 from proveout.storage.records import Release
 from proveout.wire import Client
 
@@ -36,6 +37,7 @@ class Load:
     shadow_meter: Meter
     cache: AnswerCache | None
     settings: ServiceSettings
+    guards: tuple[GuardSpec, ...]
     in_flight: int = 0
     shadows: int = 0
 
@@ -53,6 +55,7 @@ class Route:
     shadows: tuple[tuple[Arm, float], ...]
     pins: Mapping[str, str]
     load: Load
+    guards: Guarding | None = None
 
 
 class Catalog:
@@ -178,16 +181,19 @@ class Catalog:
             fallbacks=tuple(arms[fingerprint] for fingerprint in fallbacks),
             shadows=tuple((arms[fingerprint], share) for fingerprint, share in release.shadow.items() if share > 0),
             pins=names,
-            load=self._load(service.name, settings),
+            load=self._load(service, settings),
+            guards=guarding(service, self._metrics),
         )
 
-    def _load(self, name: str, settings: ServiceSettings) -> Load:
+    def _load(self, service: Service, settings: ServiceSettings) -> Load:
+        name = service.name
         known = self._loads.get(name)
-        if known is not None and known.settings == settings:
+        if known is not None and known.settings == settings and known.guards == service.guards:
             return known
-        cache = None if settings.cache is None else AnswerCache(settings.cache, self._sharing, name)
+        cache = None if settings.cache is None else AnswerCache(settings.cache, self._sharing, service)
         budget = Quota(settings.shadow.requests_per_minute, settings.shadow.usd_per_day)
-        load = Load(Meter(settings.quota, f"service {name}"), Meter(budget, f"shadows of {name}"), cache, settings)
+        meter, shadow_meter = Meter(settings.quota, f"service {name}"), Meter(budget, f"shadows of {name}")
+        load = Load(meter, shadow_meter, cache, settings, service.guards)
         if known is not None:
             load.meter.carry(known.meter)
             load.shadow_meter.carry(known.shadow_meter)

@@ -26,6 +26,7 @@ METRICS: Mapping[str, tuple[Kind, str]] = {
     "proveout_gateway_shadow_requests_total": ("counter", "Copies sent to shadow variants."),
     "proveout_gateway_shadow_skipped_total": ("counter", "Copies left out because the shadow's budget was used up."),
     "proveout_gateway_rejected_total": ("counter", "Requests refused before any upstream was asked, by why."),
+    "proveout_gateway_guard_results_total": ("counter", "What guards said, by guard and result."),
     "proveout_gateway_feedback_total": ("counter", "Scores kept."),
     "proveout_gateway_in_flight_requests": ("gauge", "Requests being answered now."),
     "proveout_gateway_weight_ratio": ("gauge", "Share of units that a variant serves."),

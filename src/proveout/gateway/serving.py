@@ -16,6 +16,7 @@ from proveout.gateway.bodies import Body
 from proveout.gateway.catalog import Catalog, Route
 from proveout.gateway.errors import Refused
 from proveout.gateway.export import Exporter, Finished
+from proveout.gateway.guarding import Withheld, refuse
 from proveout.gateway.keys import Client
 from proveout.gateway.metrics import Metrics
 from proveout.gateway.sharing import Sharing
@@ -120,9 +121,14 @@ class Serving:
         content: tuple[str, str] | None = None
         try:
             arm.admit()
-            if asked.operation == "chat" and asked.route.shadows:
-                self._copy(asked)
-            content = await self._try_all(asked, arm, responder)
+            try:
+                if asked.route.guards is not None:
+                    asked.route.guards.asked(asked.body, trace)
+                if asked.operation == "chat" and asked.route.shadows:
+                    self._copy(asked)
+                content = await self._try_all(asked, arm, responder)
+            except Withheld as withheld:
+                refuse(withheld, asked.body, asked.operation, trace, responder, asked.header_lines)
         except Refused as refused:
             trace.status, trace.error = refused.status, trace.error or refused.code
             if not responder.started:

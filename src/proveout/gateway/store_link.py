@@ -230,10 +230,12 @@ class StoreLink:
             driver.close()
 
     def _deliver_spool(self) -> None:
+        from proveout.storage.rows import BY_TABLE
+
         for table, path in self._spool.segments():
             batch: list[Row] = []
             for row in self._spool.rows(path):
-                batch.append(row)
+                batch.append(row + (None,) * (len(BY_TABLE[table].columns) - len(row)))  # An earlier release's.
                 if len(batch) >= BATCH:
                     if not self._insert({table: batch}):
                         return

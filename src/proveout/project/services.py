@@ -25,6 +25,7 @@ from proveout.project.records import (
     Variant,
 )
 from proveout.project.shapes import ChangeFile, ModelShape, ServiceFile
+from proveout.project.shapes.guards import guard_records
 from proveout.project.validation import validated_part
 from proveout.project.variants import VariantReader
 
@@ -90,6 +91,7 @@ def read_service(reader: Reader, folder: Path, known_scorers: KnownScorers | Non
         traffic={} if shape.traffic is None else shape.traffic.model_dump(exclude_none=True),
         rollout=rollout_record(shape.rollout) or {},
         worth={} if shape.worth is None else shape.worth.model_dump(),
+        guards=guard_records(shape.guards),
     )
     return ServiceFolder(folder.name, service, names)
 

@@ -128,7 +128,8 @@ class Trace(msgspec.Struct, kw_only=True, gc=False):
     differs after a fallback: a signal about a challenger counts by `chosen`. `unit` is a hash. Times are seconds;
     `ttft` to the first content, `stall` the largest gap between two of the `reads` that brought content. `error` is a
     short stable word. `cached` answers came from the gateway and say nothing about a variant's speed. `valid`: the
-    answer met the service's output contract.
+    answer met the service's output contract. `guards`: a JSON object of what each guard said, by its name: `pass`,
+    `flag`, `block` or `error`; None where none was asked.
     """
 
     id: str
@@ -162,6 +163,7 @@ class Trace(msgspec.Struct, kw_only=True, gc=False):
     shadow_of: str | None = None
     parent: str | None = None
     client: str | None = None
+    guards: str | None = None
 
 
 def coin(id: str) -> float:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 VERSION_TABLE = "proveout_schema"
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every schema there ever was, oldest first: the file names in `migrations/versions` begin with them."""
 
 MIGRATIONS = str(Path(__file__).parent / "migrations")

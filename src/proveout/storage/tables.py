@@ -150,6 +150,7 @@ traces = Table(
     Column("shadow_of", Text),
     Column("parent", Text),
     Column("client", Text),
+    Column("guards", Text),
     Index(None, "service", "started"),
     sqlite_autoincrement=True,
 )

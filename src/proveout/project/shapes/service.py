@@ -30,6 +30,7 @@ from proveout.project.shapes._base import (
     told_apart_by,
     written_as,
 )
+from proveout.project.shapes.guards import Guards
 from proveout.project.shapes.money import Worth
 
 # --- what comes in and goes out
@@ -523,6 +524,11 @@ class ServiceFile(Shape):
     )
     worth: Worth | None = Field(
         default=None, description="What its answers are worth.", examples=[{"usd_per_success": 0.02}]
+    )
+    guards: Guards | None = Field(
+        default=None,
+        description="Checks of what goes in and of what comes out.",
+        examples=[{"input": [{"name": "length", "max_chars": 8000, "action": "block"}]}],
     )
     rollout: RolloutShape | None = Field(
         default=None,

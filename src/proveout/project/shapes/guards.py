@@ -1,0 +1,107 @@
+"""`guards:` of a service: checks of what goes in and of what comes out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from proveout.project.records import GuardSpec
+from proveout.project.shapes._base import Count, Name, Refusal, Shape, Text, checked_by, refuse, written_as
+
+KINDS = ("max_chars", "deny_pattern", "no_secrets", "json_valid", "contract")
+_OF_ANSWERS = ("json_valid", "contract")
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise refuse(f"this is no regular expression: {error}", "Write one that Python's `re` takes.") from None
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_pattern), written_as("regular expression", {"type": "string"})]
+
+
+class GuardShape(Shape):
+    """One guard: a name, one check, and what is done where it hits."""
+
+    name: Name = Field(description="Its name, in traces and metrics.", examples=["length"])
+    max_chars: Count | None = Field(default=None, description="Hits longer texts.", examples=[8000])
+    deny_pattern: Pattern | None = Field(
+        default=None, description="Hits texts in which this is found.", examples=["(?i)ignore .{0,20}instructions"]
+    )
+    no_secrets: Literal[True] | None = Field(default=None, description="Hits keys, tokens and passwords.")
+    json_valid: Literal[True] | None = Field(default=None, description="Hits answers that are no JSON.")
+    contract: Literal[True] | None = Field(
+        default=None, description="Hits answers that don't meet the service's output contract."
+    )
+    action: Literal["flag", "block"] = Field(default="flag", description="Record it, or also refuse.")
+    refusal: Text | None = Field(
+        default=None,
+        description="What is answered instead where it blocks; without it, an error.",
+        examples=["I can't help with that."],
+    )
+
+    @property
+    def kinds(self) -> list[str]:
+        return [kind for kind in KINDS if getattr(self, kind) is not None]
+
+
+def _unfit(guards: list[GuardShape]) -> Iterator[Refusal]:
+    for index, guard in enumerate(guards):
+        if len(guard.kinds) != 1:
+            what = "a guard has one check" if guard.kinds else "this guard checks nothing"
+            yield Refusal(what, f"Write one of {', '.join(KINDS)}.", (index,))
+        if guard.refusal is not None and guard.action != "block":
+            yield Refusal("only a guard that blocks has a refusal", "Write `action: block`.", (index, "refusal"))
+
+
+def _of_answers(guards: list[GuardShape]) -> Iterator[Refusal]:
+    for index, guard in enumerate(guards):
+        for kind in guard.kinds:
+            if kind in _OF_ANSWERS:
+                yield Refusal(f"`{kind}` checks answers", "Put it under `output`.", (index, kind))
+
+
+class GuardsShape(Shape):
+    """Guards by checkpoint, in the order in which they are asked."""
+
+    input: Annotated[list[GuardShape], checked_by(_unfit), checked_by(_of_answers)] = Field(
+        default_factory=list,
+        description="Before a model is called.",
+        examples=[[{"name": "length", "max_chars": 8000, "action": "block"}]],
+    )
+    output: Annotated[list[GuardShape], checked_by(_unfit)] = Field(
+        default_factory=list,
+        description="Before an answer is given; a streamed one is only flagged.",
+        examples=[[{"name": "shape", "contract": True}]],
+    )
+
+
+def _twice(guards: GuardsShape) -> Iterator[Refusal]:
+    seen: set[str] = set()
+    for checkpoint, some in (("input", guards.input), ("output", guards.output)):
+        for index, guard in enumerate(some):
+            if guard.name in seen:
+                yield Refusal(f"there are two guards `{guard.name}`", "Rename one.", (checkpoint, index, "name"))
+            seen.add(guard.name)
+
+
+Guards = Annotated[GuardsShape, checked_by(_twice)]
+
+
+def guard_records(shape: GuardsShape | None) -> tuple[GuardSpec, ...]:
+    """Guards as records."""
+    if shape is None:
+        return ()
+    return (*_records("input", shape.input), *_records("output", shape.output))
+
+
+def _records(checkpoint: Literal["input", "output"], guards: list[GuardShape]) -> Iterator[GuardSpec]:
+    for guard in guards:
+        (kind,) = guard.kinds
+        yield GuardSpec(guard.name, checkpoint, kind, getattr(guard, kind), guard.action, guard.refusal)
