@@ -395,3 +395,20 @@ async def test_a_secret_that_is_not_set_is_named_at_opening(monkeypatch: pytest.
             open_endpoint(ModelSpec("openai", "m", key=Secret("env:BAD_KEY")), client)
         with pytest.raises(LookupError, match="no provider 'nobody'"):
             open_endpoint(ModelSpec("nobody", "m"), client)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_nothing_but_the_whole_call_is_limited_and_to_ten_minutes_unless_set(stream: bool) -> None:
+    """A reasoning model is long silent, and an unstreamed answer's first byte comes with its last."""
+    asked: list[wire.Timeouts] = []
+
+    class Recorder(wire.Client):
+        async def send(self, *_: Any, timeouts: wire.Timeouts, **__: Any) -> wire.Response:
+            asked.append(timeouts)
+            raise wire.WireError("enough")
+
+    with pytest.raises(ModelError):
+        await open_endpoint(ModelSpec("openai-compatible", "m", "http://127.0.0.1:9/v1"), Recorder()).generate(
+            Request(messages=(), stream=stream)
+        )
+    assert asked == [wire.Timeouts(connect=10, first_byte=None, idle=None, total=600)]
