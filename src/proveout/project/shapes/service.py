@@ -256,7 +256,11 @@ class AccuracyShape(ObjectiveShape):
     )
     repeats: Count | None = Field(default=None, description="Calls for every example.", examples=[1])
     trust_silver: bool = Field(
-        default=False, description="Let silver labels or a judge alone decide, without human labels.", examples=[False]
+        default=False,
+        description="Let silver labels count as golden ones do, and a calibrated judge decide on variants whose "
+        "answers nobody has labelled. Otherwise both only sharpen what people's labels show, and alone never pass. A "
+        "judge without calibration never passes.",
+        examples=[False],
     )
     max_failures: Margin | None = Field(
         default=None, description="Share of failed calls above which nothing is decided.", examples=["5%"]
