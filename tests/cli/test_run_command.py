@@ -109,6 +109,14 @@ def test_the_plan_says_what_it_would_do_and_does_nothing(proveout, project):
     assert "no run with a scorecard" in proveout("report", "latest", "-C", project).err
 
 
+def test_recordings_are_planned_without_calls_for_a_load_test(proveout, tmp_path):
+    variants = {name: answers(0.7, seed) for seed, name in enumerate(("base", "other"))}
+    service = {"objectives": {"latency": {"slo": {"e2e_p95": "2s"}, "margin": "10%"}}}
+    changes = {"other": {"challenger": "other"}}
+    root = replay_project(tmp_path / "recorded", golden(), variants, changes=changes, service=service)
+    assert f"{2 * EXAMPLES:,} calls" in proveout("run", "other", "-C", root, "--plan").err
+
+
 def test_trying_until_something_wins_does_not_work(proveout, tmp_path):
     """Twenty equal challengers claim to be better: each gets less of the error budget than the one before."""
     variants = {"base": answers(0.7, 0)} | {f"try{n}": answers(0.7, 100 + n) for n in range(8)}

@@ -126,7 +126,8 @@ def _plan(
         for arm in arms
     ]
     prices_ahead = [arm.usd_per_call for arm in ahead]
-    load = sum(gate.demand(spec).load for gate, spec in gates)
+    replayed = any(arm.model.provider == "replay" for arm in arms)  # Recordings bring their own timings.
+    load = 0 if replayed else sum(gate.demand(spec).load for gate, spec in gates)
     calls = 2 * (work.generations + load)
     cached = sum(round(arm.finished * work.generations) for arm in ahead)
     seconds = measured.get("seconds_per_call")
