@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import ssl
@@ -16,6 +15,7 @@ from proveout.wire.headers import Headers, encode_headers
 from proveout.wire.origin import Origin
 from proveout.wire.pool import Pool, client_closed
 from proveout.wire.proxies import PROXY_WANTS_CREDENTIALS, ProxySettings
+from proveout.wire.steps import Outcome
 from proveout.wire.urls import Target, parse_url
 
 _METHOD = re.compile(r"[A-Z]{1,20}")
@@ -81,34 +81,15 @@ class Client:
             InvalidRequest: the request cannot be sent as it is.
             WireError: no whole response; see `proveout.wire.errors` for the kinds.
         """
-        outcome: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-
-        def on_end(response: Response) -> None:
-            if not outcome.done():
-                outcome.set_result(response)
-
-        def on_error(error: BaseException) -> None:
-            if not outcome.done():
-                outcome.set_exception(error)
-
-        exchange = self.begin(
+        return await self.exchange(
             self.prepare(method, url, headers),
             body,
-            on_end,
-            on_error,
             timeouts=timeouts,
             on_head=on_head,
             on_data=on_data,
             max_body_bytes=max_body_bytes,
             flow=flow,
         )
-        try:
-            return await outcome
-        except asyncio.CancelledError:
-            exchange.cancel()
-            if outcome.done() and not outcome.cancelled():
-                outcome.exception()  # Looked at, so that asyncio reports no forgotten error.
-            raise
 
     def prepare(self, method: str, url: str, headers: HeaderPairs = ()) -> Prepared:
         """What is the same for all requests of a kind, for `begin`. Headers in a tuple are remembered: who sends the
@@ -128,6 +109,33 @@ class Client:
             self._prepared[key] = known
         return known
 
+    def exchange(
+        self,
+        prepared: Prepared,
+        body: bytes,
+        *,
+        timeouts: Timeouts | None = None,
+        on_head: Callable[[int, Headers], object] | None = None,
+        on_data: Callable[[float, bytes], object] | None = None,
+        max_body_bytes: int | None = None,
+        flow: Flow | None = None,
+    ) -> Outcome[Response]:
+        """Start one exchange, to be awaited at once; all else as `send`."""
+        outcome: Outcome[Response] = Outcome()
+        exchange = self.begin(
+            prepared,
+            body,
+            outcome.bring,
+            outcome.fail,
+            timeouts=timeouts,
+            on_head=on_head,
+            on_data=on_data,
+            max_body_bytes=max_body_bytes,
+            flow=flow,
+        )
+        outcome.stop = exchange.cancel
+        return outcome
+
     def begin(
         self,
         prepared: Prepared,
@@ -141,10 +149,10 @@ class Client:
         max_body_bytes: int | None = None,
         flow: Flow | None = None,
     ) -> Exchange:
-        """Start one exchange, for those who cannot or will not await it; `send` is made of this.
+        """Start one exchange, for those who do not await it; `send` is made of this.
 
-        Its outcome is told once, from inside the event loop (perhaps before this returns): `on_end(response)`, or
-        `on_error` with what `send` would raise. `cancel` of what this returns ends it without a word.
+        Its outcome is told once, later, from inside the event loop: `on_end(response)`, or `on_error` with what `send`
+        would raise. `cancel` of what this returns ends it without a word.
 
         Raises:
             ClientClosed: the client was closed.

@@ -14,7 +14,7 @@ import httptools
 from proveout.wire.body import grow
 from proveout.wire.errors import ConnectionCut, MalformedResponse, Phase, TimedOut, TooLarge, WireError
 from proveout.wire.exchange import Exchange, Response
-from proveout.wire.headers import Headers, combined
+from proveout.wire.headers import Headers
 from proveout.wire.inflate import Inflater
 from proveout.wire.timer import LazyTimer
 
@@ -42,6 +42,7 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_complete",
         "_exchange",
+        "_fields",
         "_idle_s",
         "_input",
         "_keep_alive",
@@ -68,6 +69,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._parser = httptools.HttpResponseParser(self)
         self._exchange: Exchange | None = None
+        self._fields: list[tuple[bytes, bytes]] = []
         self._served = False
         self._complete = False
         self._keep_alive = False
@@ -86,15 +88,17 @@ class ClientConnection(asyncio.Protocol):
         return self._exchange is None and not self._transport.is_closing()
 
     @property
-    def quiet(self) -> bool:
-        """Whether the kernel holds nothing unread: a kept connection with input has ended, or breaks the protocol."""
-        return not self._input.poll(0)
+    def ready(self) -> bool:
+        """Whether a kept connection may be used again. One for which the kernel holds input has ended, or breaks the
+        protocol."""
+        return self._exchange is None and not self._transport.is_closing() and not self._input.poll(0)
 
     def begin(self, exchange: Exchange) -> None:
         """Send the request, and tell the exchange what comes of it."""
         self._exchange = exchange
         self._complete = False
         self._since_body = 0
+        self._fields = []
         exchange.stop = self.abandon
         exchange.reused = self._served
         self._served = True
@@ -194,9 +198,7 @@ class ClientConnection(asyncio.Protocol):
             self._exchange.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        exchange = self._exchange
-        if exchange is not None and exchange.headers is None:  # Later fields are trailers, which nobody here uses.
-            exchange.fields.append((name.lower(), value.rstrip(b" \t")))
+        self._fields.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         exchange = self._exchange
@@ -207,19 +209,19 @@ class ClientConnection(asyncio.Protocol):
             raise MalformedResponse(f"{exchange.prepared.about}: the response is not HTTP/1.1")
         if status < 200:
             return
-        fields = exchange.fields
+        fields, self._fields = self._fields, []  # Later ones are trailers, which nobody here uses.
         if self._since_body > self._max_header_bytes < sum(len(name) + len(value) + 4 for name, value in fields):
             raise self._head_too_large(exchange)
         exchange.status = status
-        exchange.headers = Headers(fields)
-        values = combined(fields)
+        headers = exchange.headers = Headers(fields)
+        values = headers.combined()
         if b"keep-alive" in values:
             self._heed_keep_alive(values[b"keep-alive"])
         head_only = exchange.prepared.method == "HEAD"
         if not head_only and status not in _BODYLESS:
             self._expect_body(exchange, values)
         if exchange.on_head is not None:
-            exchange.on_head(status, exchange.headers)
+            exchange.on_head(status, headers)
         if head_only:
             raise _HeadOnly
 
@@ -247,7 +249,7 @@ class ClientConnection(asyncio.Protocol):
         if exchange is None:
             return
         if exchange.headers is None:  # An interim response (1xx): the real one follows.
-            exchange.fields.clear()
+            self._fields = []
             exchange.reason = b""
             exchange.first_byte = 0.0
             return

@@ -99,7 +99,9 @@ class Prepared:
 
     def encoded(self, body: bytes) -> bytes:
         """A request with this body."""
-        return b"%b%b" % (self.head_for(len(body)), body)
+        if body:
+            return b"%bcontent-length: %d\r\n\r\n%b" % (self.head, len(body), body)
+        return self.head_for(0)
 
     def head_for(self, length: int) -> bytes:
         """The head of a request with a body of this length."""
@@ -158,7 +160,6 @@ class Exchange:
         self.on_head = on_head
         self.on_data = on_data
         self.flow = flow
-        self.fields: list[tuple[bytes, bytes]] = []
 
     def cancel(self) -> None:
         """End it and close its connection at once. Idempotent."""

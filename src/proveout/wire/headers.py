@@ -34,10 +34,19 @@ class Headers:
         """The first value of a name in lower case, as it came: for those who look at every message."""
         first = self._first
         if first is None:
-            first = self._first = dict(self._fields)
-            if len(first) < len(self._fields):
-                first.update(reversed(self._fields))
+            first = self._first = dict(reversed(self._fields))
         return first.get(name)
+
+    def combined(self) -> dict[bytes, bytes]:
+        """Values by name in lower case, those of a repeated field joined by commas (RFC 9110, 5.3)."""
+        values = dict(self._fields)
+        if len(values) == len(self._fields):
+            self._first = values
+            return values
+        values.clear()
+        for name, value in self._fields:
+            values[name] = values[name] + b", " + value if name in values else value
+        return values
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of `name`."""
@@ -89,16 +98,6 @@ class Headers:
     def __repr__(self) -> str:
         names = ", ".join(key.decode("latin-1") for key, _ in self._fields)
         return f"<Headers {names}>"
-
-
-def combined(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Values by name, those of a repeated field joined by commas (RFC 9110, 5.3)."""
-    values = dict(fields)
-    if len(values) < len(fields):
-        values.clear()
-        for name, value in fields:
-            values[name] = values[name] + b", " + value if name in values else value
-    return values
 
 
 def encode_headers(headers: HeaderInput) -> bytes:

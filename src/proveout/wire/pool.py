@@ -33,7 +33,7 @@ class Pool:
         """A free connection, if there is one."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable and connection.quiet:
+            if connection.ready:
                 return connection
             connection.abandon()
         return None

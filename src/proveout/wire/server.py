@@ -16,7 +16,7 @@ _END_S = 5.0
 class Server:
     """A listening server. `close` it when done."""
 
-    def __init__(self, app: App, limits: Limits) -> None:
+    def __init__(self, app: App, limits: Limits, *, stepped: bool = False) -> None:
         self.connections: set[ServerConnection] = set()
         """Every open connection."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -24,6 +24,7 @@ class Server:
         self.draining = False
         self.app = app
         self.limits = limits
+        self.stepped = stepped
         self._listener: asyncio.Server
         self._emptied: asyncio.Future[None] | None = None
 
@@ -84,13 +85,16 @@ async def serve(
     limits: Limits | None = None,
     ssl_context: ssl.SSLContext | None = None,
     reuse_port: bool = False,
+    stepped: bool = False,
 ) -> Server:
     """Listen on `host` and `port` (0: any free one) and answer each request by `app(request, responder)`.
 
     A plain function is called inside the event loop: it answers at once, or keeps the responder and answers later. A
     coroutine function runs as a task, which is cancelled when the client goes away (a client that closes only its
     sending side counts as gone). What a handler raises is logged and answered by 500 without its text.
+
+    `stepped`: coroutines run as `proveout.wire.steps.Steps` and not as tasks, which costs less and allows less.
     """
-    server = Server(app, limits or Limits())
+    server = Server(app, limits or Limits(), stepped=stepped)
     await server.listen(host, port, ssl_context, reuse_port)
     return server

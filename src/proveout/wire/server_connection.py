@@ -9,16 +9,17 @@ import re
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import httptools
 
 from proveout.wire.body import grow
-from proveout.wire.headers import Headers, combined
+from proveout.wire.headers import Headers
 from proveout.wire.known_head import KnownHead
 from proveout.wire.responder import Responder, ServerRequest
+from proveout.wire.steps import Steps
 from proveout.wire.timer import LazyTimer
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class ServerConnection(asyncio.Protocol):
         self._size = 0
         self._responder: Responder | None = None
         self._next: Responder | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | Steps | None = None
         self._waiting: deque[tuple[ServerRequest, Responder]] = deque()
         self._refused: _Refused | None = None
         self._linger = False
@@ -191,10 +192,10 @@ class ServerConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         parser = self._parser
         method, version = parser.get_method(), parser.get_http_version()
-        fields = combined(self._fields)
+        headers = self._headers = Headers(self._fields)
+        fields = headers.combined()
         self._check_head(method, version, fields)
         self._method = _METHODS.get(method) or method.decode("latin-1")
-        self._headers = Headers(self._fields)
         self._fields = []  # For trailers, which nobody here uses.
         keep_alive = parser.should_keep_alive()
         self._next = Responder(self, method == b"HEAD", version == "1.0", keep_alive)
@@ -207,7 +208,7 @@ class ServerConnection(asyncio.Protocol):
             self._raw_body_left = int(fields.get(b"content-length", 0))
         elif opening is not None:
             self._known = KnownHead.of(
-                opening, self._headers, self._url, self._method, old=version == "1.0", keep_alive=keep_alive
+                opening, headers, self._url, self._method, old=version == "1.0", keep_alive=keep_alive
             )
 
     def on_body(self, piece: bytes) -> None:
@@ -364,21 +365,19 @@ class ServerConnection(asyncio.Protocol):
             _log.exception("the handler of %s %s failed", request.method, request.path)
             _give_up(responder)
             return
-        if pending is not None:
-            self._task = task = self._loop.create_task(pending)
-            self._server.tasks.add(task)
-            task.add_done_callback(lambda done: self._handled(done, request, responder))
-
-    def _handled(self, task: asyncio.Task[None], request: ServerRequest, responder: Responder) -> None:
-        self._server.tasks.discard(task)
-        if task.cancelled():
-            responder.abort()
+        if pending is None:
             return
-        error = task.exception()
-        if error is not None:
-            _log.error("the handler of %s %s failed", request.method, request.path, exc_info=error)
-        if not responder.finished:
-            _give_up(responder)
+        if self._server.stepped:
+            self._task = steps = Steps(pending, partial(_handled, request, responder))
+            steps.start()
+            return
+        self._task = task = self._loop.create_task(pending)
+        self._server.tasks.add(task)
+        task.add_done_callback(partial(self._task_done, request, responder))
+
+    def _task_done(self, request: ServerRequest, responder: Responder, task: asyncio.Task[None]) -> None:
+        self._server.tasks.discard(task)
+        _handled(request, responder, asyncio.CancelledError() if task.cancelled() else task.exception())
 
     def _refuse(self, refused: _Refused) -> None:
         if self.closing:
@@ -465,6 +464,17 @@ def _origin_form(target: bytes) -> bytes:
         return target
     path = target[whole.end() :]
     return path if path.startswith(b"/") else b"/" + path
+
+
+def _handled(request: ServerRequest, responder: Responder, error: BaseException | None) -> None:
+    """The handler has ended."""
+    if isinstance(error, asyncio.CancelledError):
+        responder.abort()
+        return
+    if error is not None:
+        _log.error("the handler of %s %s failed", request.method, request.path, exc_info=error)
+    if not responder.finished:
+        _give_up(responder)
 
 
 def _give_up(responder: Responder) -> None:
