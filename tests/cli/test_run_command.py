@@ -112,7 +112,7 @@ def test_the_plan_says_what_it_would_do_and_does_nothing(proveout, project):
 def test_recordings_are_planned_without_calls_for_a_load_test(proveout, tmp_path):
     variants = {name: answers(0.7, seed) for seed, name in enumerate(("base", "other"))}
     service = {"objectives": {"latency": {"slo": {"e2e_p95": "2s"}, "margin": "10%"}}}
-    changes = {"other": {"challenger": "other"}}
+    changes = {"other": {"challenger": "other", "improves": []}}
     root = replay_project(tmp_path / "recorded", golden(), variants, changes=changes, service=service)
     assert f"{2 * EXAMPLES:,} calls" in proveout("run", "other", "-C", root, "--plan").err
 
