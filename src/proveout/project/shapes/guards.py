@@ -34,12 +34,18 @@ class GuardShape(Shape):
     deny_pattern: Pattern | None = Field(
         default=None, description="Hits texts in which this is found.", examples=["(?i)ignore .{0,20}instructions"]
     )
-    no_secrets: Literal[True] | None = Field(default=None, description="Hits keys, tokens and passwords.")
-    json_valid: Literal[True] | None = Field(default=None, description="Hits answers that are no JSON.")
-    contract: Literal[True] | None = Field(
-        default=None, description="Hits answers that don't meet the service's output contract."
+    no_secrets: Literal[True] | None = Field(
+        default=None, description="Hits keys, tokens and passwords.", examples=[True]
     )
-    action: Literal["flag", "block"] = Field(default="flag", description="Record it, or also refuse.")
+    json_valid: Literal[True] | None = Field(
+        default=None, description="Hits answers that are no JSON.", examples=[True]
+    )
+    contract: Literal[True] | None = Field(
+        default=None, description="Hits answers that don't meet the service's output contract.", examples=[True]
+    )
+    action: Literal["flag", "block"] = Field(
+        default="flag", description="Record it, or also refuse.", examples=["block"]
+    )
     refusal: Text | None = Field(
         default=None,
         description="What is answered instead where it blocks; without it, an error.",
