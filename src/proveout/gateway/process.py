@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proveout import wire
+from proveout.gateway.admin import Admin
 from proveout.gateway.app import Gateway
+from proveout.gateway.catalog import CannotServe
 from proveout.gateway.export import Exporter, open_exporter
 from proveout.gateway.metrics import Metrics
+from proveout.gateway.orders import Orders, orders_file
 from proveout.gateway.reloading import Reloader
-from proveout.gateway.settings import read_settings
+from proveout.gateway.settings import AdminSettings, read_settings
 from proveout.gateway.shared_metrics import MetricsFolder
 from proveout.gateway.spool import Spool
 from proveout.gateway.store_link import StoreLink, spool_folder
@@ -125,7 +128,7 @@ async def serve(
         announce(_url(listening.host, run.server.port))
         await stopped.wait()
         stopped.clear()
-        run.gateway.draining = True
+        run.gateway.ending = True
         log.info("draining: requests in flight have %g s to finish", listening.drain_s)
         closing = loop.create_task(run.server.close(drain_s=listening.drain_s))
         again = loop.create_task(stopped.wait())
@@ -156,15 +159,27 @@ async def running(
     gateway = Gateway(environment, client, link, siblings=(lambda: ()) if folder is None else folder.others)
     tasks: list[asyncio.Task[None]] = []
     server: wire.Server | None = None
+    admin_server: wire.Server | None = None
     exporter: Exporter | None = None
     try:
-        reloader = Reloader(gateway, project)
+        orders = Orders(orders_file(project.root), None if folder is None else folder.path)
+        reloader = Reloader(gateway, project, orders)
         reloader.serve()
+        admin = _admin(project, gateway, reloader, orders)
         await gateway.sharing.settled()
         exporter = _exporter(project, client, gateway)
         server = await wire.serve(
-            gateway, host=listening.host, port=listening.port, limits=LIMITS, reuse_port=listening.reuse_port
+            gateway,
+            host=listening.host,
+            port=listening.port,
+            limits=LIMITS,
+            reuse_port=listening.reuse_port,
+            stepped=True,
         )
+        if admin is not None:
+            app, at = admin
+            admin_server = await wire.serve(app, host=at.host, port=at.port, reuse_port=listening.reuse_port)
+            log.info("operators are listened to at %s", _url(at.host, admin_server.port))
         gateway.link.start()  # Not before it listens: the database's library takes its time to load.
         tasks.append(asyncio.create_task(reloader.watch()))
         if folder is not None:
@@ -176,8 +191,9 @@ async def running(
     finally:
         for task in tasks:
             task.cancel()
-        if server is not None:
-            await server.close()
+        for one in (server, admin_server):
+            if one is not None:
+                await one.close()
         await gateway.aclose()
         if exporter is not None:
             with contextlib.suppress(TimeoutError):
@@ -186,6 +202,23 @@ async def running(
         await asyncio.to_thread(gateway.link.close)
         if folder is not None:
             folder.write(gateway.samples())
+
+
+def _admin(
+    project: Project, gateway: Gateway, reloader: Reloader, orders: Orders
+) -> tuple[Admin, AdminSettings] | None:
+    """What listens to operators, and where; None where nobody does.
+
+    Raises:
+        CannotServe: its token is missing.
+    """
+    settings = read_settings(project).admin
+    if settings is None:
+        return None
+    try:
+        return Admin(settings, gateway, reloader, orders), settings
+    except LookupError as error:
+        raise CannotServe(f"the endpoints for operators can't be opened: {error}") from None
 
 
 def _exporter(project: Project, client: wire.Client, gateway: Gateway) -> Exporter | None:

@@ -88,9 +88,8 @@ class DirectUpstream:
 
     async def _exchange(self, direct: Direct, body: bytes) -> Whole:
         try:
-            response = await self._client.send(
-                "POST", direct.url, headers=direct.headers, body=body, timeouts=self._timeouts
-            )
+            prepared = self._client.prepare("POST", direct.url, direct.headers)
+            response = await self._client.exchange(prepared, body, timeouts=self._timeouts)
         except wire.WireError as error:
             raise failed(direct.failures.of_wire(error)) from error
         headers = passed_on(response.headers)
@@ -101,11 +100,10 @@ class DirectUpstream:
     async def _streamed(self, direct: Direct, body: bytes, sink: Sink) -> None:
         answer = _Streamed(sink)
         try:
-            await self._client.send(
-                "POST",
-                direct.url,
-                headers=direct.headers,
-                body=body,
+            prepared = self._client.prepare("POST", direct.url, direct.headers)
+            await self._client.exchange(
+                prepared,
+                body,
                 timeouts=self._timeouts,
                 max_body_bytes=MAX_ANSWER_BYTES,
                 on_head=answer.on_head,
