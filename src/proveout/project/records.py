@@ -207,22 +207,26 @@ class DatasetRef:
     """A declared dataset: its kind, its file, and how its columns map to ours.
 
     `find_clusters` is the likeness from which on inputs are near-duplicates that count as one cluster; 0: none are
-    looked for.
+    looked for. `choices` are the answers that the service can give, so that an expected text must be one; None: any.
     """
 
     kind: DatasetKind
     path: Path
     columns: Mapping[str, str] = field(default_factory=dict)
     find_clusters: float = 0.0
+    choices: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScorerSpec:
-    """A scorer's registered name, the metric name that it reports under, and its parameters from YAML."""
+    """A scorer's registered name, the metric name that it reports under, and its parameters from YAML. `line` is
+    where it stands in the service's file.
+    """
 
     name: str
     metric: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    line: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +258,20 @@ class Online:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardSpec:
+    """A declared check at a checkpoint: `kind` with its `value`; `action` says whether it only flags or also blocks,
+    with `refusal` as the answer (None: an error).
+    """
+
+    name: str
+    checkpoint: Literal["input", "output"]
+    kind: str
+    value: Any
+    action: Literal["flag", "block"] = "flag"
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """One LLM-powered product function. `online` is None where nothing is said of live answers."""
 
@@ -272,6 +290,7 @@ class Service:
     traffic: Mapping[str, Any] = field(default_factory=dict)
     rollout: Mapping[str, Any] = field(default_factory=dict)
     worth: Mapping[str, float] = field(default_factory=dict)
+    guards: tuple[GuardSpec, ...] = ()
 
     @property
     def folder(self) -> Path:
