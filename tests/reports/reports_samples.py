@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from reports_money import HOSTED_MONEY, MONEY, MONTH, OWN, PRICES, STAIRS, WASTE
 
 from proveout.gates.scorecard import (
     Arm,
@@ -275,6 +276,7 @@ EVERY_OBJECTIVE = msgspec.structs.replace(
     challenger=Arm(variant="haiku", fingerprint="c0ffee00c0ffee00"),
     improves=("cost",),
     hypothesis="Same answers at a third of the price.",
+    **MONEY,
     gates=(
         gate(
             objective="cost",
@@ -390,7 +392,16 @@ HOSTILE_CARD = msgspec.structs.replace(
     started=HOSTILE,
     version=HOSTILE,
     settings={HOSTILE: {HOSTILE: HOSTILE}},
+    impact=msgspec.structs.replace(
+        MONTH, drivers=tuple(msgspec.structs.replace(driver, name=HOSTILE) for driver in MONTH.drivers)
+    ),
+    waste=(*WASTE, msgspec.structs.replace(WASTE[1], kind=HOSTILE)),
+    hosting=(msgspec.structs.replace(OWN, variant=HOSTILE, host=HOSTILE, source=HOSTILE),),
+    break_even=msgspec.structs.replace(STAIRS, own=HOSTILE, api=HOSTILE),
+    prices=msgspec.structs.replace(PRICES, on=HOSTILE, content=HOSTILE, published=(HOSTILE,), publisher=HOSTILE),
 )
+
+HOSTED_CARD = msgspec.structs.replace(EVERY_OBJECTIVE, **HOSTED_MONEY)
 
 EVERY_CARD = {
     "pass": PASSED,
@@ -398,6 +409,7 @@ EVERY_CARD = {
     "inconclusive": UNDECIDED,
     "error": UNMEASURED,
     "class": EVERY_OBJECTIVE,
+    "own": HOSTED_CARD,
     "hostile": HOSTILE_CARD,
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import strategies as st
+from reports_money import money
 
 from proveout.gates.scorecard import (
     Arm,
@@ -76,7 +78,7 @@ def scorecards(*, broken: bool = True) -> st.SearchStrategy[Scorecard]:
         challenger_score=number,
         tags=_several(text),
     )
-    return st.builds(
+    cards = st.builds(
         Scorecard,
         change=text,
         service=text,
@@ -115,6 +117,8 @@ def scorecards(*, broken: bool = True) -> st.SearchStrategy[Scorecard]:
         version=text,
         settings=st.dictionaries(text, st.none() | number | text | st.dictionaries(text, text, max_size=2), max_size=3),
     )
+    told = st.just({}) | money(text, number)
+    return st.builds(lambda card, keys: msgspec.structs.replace(card, **keys), cards, told)
 
 
 def _several(one: st.SearchStrategy) -> st.SearchStrategy:

@@ -250,9 +250,9 @@ def _payback(gained: Spread, value: NDArray[Any], worth: Worth) -> Payback:
 
 
 def _histogram(values: NDArray[Any]) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Equal bins from the 0.5th to the 99.5th percentile, the end bins with all beyond; nothing where there is no
+    """Equal bins from the 0.1st to the 99.9th percentile, the end bins with all beyond; nothing where there is no
     doubt."""
-    low, high = (float(one) for one in np.quantile(values, (0.005, 0.995)))
+    low, high = (float(one) for one in np.quantile(values, (0.001, 0.999)))
     if not high - low > 1e-9 * max(abs(low), abs(high)):
         return (), ()
     counts, edges = np.histogram(np.clip(values, low, high), BINS, (low, high))

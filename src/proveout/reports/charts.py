@@ -77,22 +77,22 @@ def gate_chart(gate: GateResult) -> Markup:
         Markup('<rect class="region" x="{}" y="20" width="{:.1f}" height="44"/>').format(
             start, float(end) - float(start)
         ),
-        _vertical("zero", axis.at(0.0), 20, 64),
-        _text("note", axis.at(0.0), 13, "no difference", _anchor(axis, 0.0)) if line == 0.0 else Markup(""),
+        vertical("zero", axis.at(0.0), 20, 64),
+        words_at("note", axis.at(0.0), 13, "no difference", anchor(axis, 0.0)) if line == 0.0 else Markup(""),
     ]
     if line != 0.0:
         parts += [
-            _vertical("margin", axis.at(line), 20, 64),
-            _text("note", axis.at(line), 13, f"margin {scale.margin(gate.margin)}", _anchor(axis, line)),
+            vertical("margin", axis.at(line), 20, 64),
+            words_at("note", axis.at(line), 13, f"margin {scale.margin(gate.margin)}", anchor(axis, line)),
         ]
     parts += [
-        _interval_line(gate.verdict, axis, low, value, high, 42),
-        *_axis(axis, 64, lambda tick: scale.tick(tick, signed=True)),
-        _text("aside", f"{EDGE}", 98, f"← {left}", "start"),
-        _text("aside", f"{WIDTH / 2}", 98, scale.difference_unit, "middle"),
-        _text("aside", f"{WIDTH - EDGE}", 98, f"{right} →", "end"),
+        interval_line(gate.verdict, axis, low, value, high, 42),
+        *axis_ticks(axis, 64, lambda tick: scale.tick(tick, signed=True)),
+        words_at("aside", f"{EDGE}", 98, f"← {left}", "start"),
+        words_at("aside", f"{WIDTH / 2}", 98, scale.difference_unit, "middle"),
+        words_at("aside", f"{WIDTH - EDGE}", 98, f"{right} →", "end"),
     ]
-    return _svg(WIDTH, 104, words, parts)
+    return svg(WIDTH, 104, words, parts)
 
 
 def variants_chart(gate: GateResult, champion: str, challenger: str) -> Markup:
@@ -116,8 +116,8 @@ def variants_chart(gate: GateResult, champion: str, challenger: str) -> Markup:
     for index, (label, variant, figure) in enumerate(rows):
         y = 26 + 30 * index
         parts += [
-            _interval_line(label, axis, figure.low or 0.0, figure.value or 0.0, figure.high or 0.0, y),
-            _text(
+            interval_line(label, axis, figure.low or 0.0, figure.value or 0.0, figure.high or 0.0, y),
+            words_at(
                 "note",
                 axis.at(figure.value or 0.0),
                 y - 11,
@@ -125,18 +125,21 @@ def variants_chart(gate: GateResult, champion: str, challenger: str) -> Markup:
                 "middle",
             )
             if _central(axis, figure.value or 0.0)
-            else _text(
+            else words_at(
                 "note",
                 axis.at(figure.value or 0.0),
                 y - 11,
                 scale.value(figure.value),
-                _anchor(axis, figure.value or 0.0),
+                anchor(axis, figure.value or 0.0),
             ),
         ]
     words = ". ".join(f"{label} {name(variant)}: {scale.figure(figure)}" for label, variant, figure in rows)
     bottom = 10 + 30 * len(rows)
-    return _svg(
-        WIDTH, bottom + 26, f"{words}.", [*parts, *_axis(axis, bottom + 4, lambda tick: scale.tick(tick, signed=False))]
+    return svg(
+        WIDTH,
+        bottom + 26,
+        f"{words}.",
+        [*parts, *axis_ticks(axis, bottom + 4, lambda tick: scale.tick(tick, signed=False))],
     )
 
 
@@ -162,14 +165,14 @@ class Forest:
         sign = 1.0 if self._higher else -1.0
         look = "worse" if max(sign * low, sign * high) < 0 else "better" if min(sign * low, sign * high) > 0 else "even"
         words = f"{self._scale.difference(value)}, 95% interval {self._scale.difference_interval(low, high)}"
-        parts = [_vertical("zero", self._axis.at(0.0), 0, 26), _interval_line(look, self._axis, low, value, high, 13)]
-        return _svg(self.width, 26, words, parts)
+        parts = [vertical("zero", self._axis.at(0.0), 0, 26), interval_line(look, self._axis, low, value, high, 13)]
+        return svg(self.width, 26, words, parts)
 
     def axis(self) -> Markup:
         if not self.usable:
             return NO_PICTURE
-        ticks = _axis(self._axis, 2, lambda tick: self._scale.tick(tick, signed=True))
-        return _svg(self.width, 24, f"Axis in {self._scale.difference_unit}", ticks)
+        ticks = axis_ticks(self._axis, 2, lambda tick: self._scale.tick(tick, signed=True))
+        return svg(self.width, 24, f"Axis in {self._scale.difference_unit}", ticks)
 
 
 def histogram_chart(histogram: Histogram) -> Markup:
@@ -192,14 +195,14 @@ def histogram_chart(histogram: Histogram) -> Markup:
         path.append(f"V{base:.1f}Z")
         parts.append(Markup('<path class="{}" d="{}"/>').format(f"area {label}", "".join(path)))
     scale = Scale("seconds") if histogram.unit == "s" else Scale("plain")
-    parts += _axis(axis, base, lambda tick: scale.tick(tick, signed=False))
+    parts += axis_ticks(axis, base, lambda tick: scale.tick(tick, signed=False))
     middles = [_middle(edges, counts) for _, counts in sides]
     words = (
         f"Distribution of {phrase(histogram.name, 60)}: "
         f"middle of the champion's answers near {scale.value(middles[0])}, "
         f"of the challenger's near {scale.value(middles[1])}."
     )
-    return _svg(WIDTH, 154, words, parts)
+    return svg(WIDTH, 154, words, parts)
 
 
 def _middle(edges: Sequence[float], counts: Sequence[int]) -> float | None:
@@ -212,12 +215,13 @@ def _middle(edges: Sequence[float], counts: Sequence[int]) -> float | None:
     return None
 
 
-def _svg(width: int, height: int, words: str, parts: Sequence[Markup]) -> Markup:
-    head = Markup('<svg viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}"><title>{}</title>')
-    return head.format(width, height, width, height, words, words) + Markup("").join(parts) + Markup("</svg>")
+def svg(width: float, height: float, words: str, parts: Sequence[Markup], look: str = "plain") -> Markup:
+    head = Markup('<svg class="{}" viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}">')
+    title = Markup("<title>{}</title>").format(words)
+    return head.format(look, width, height, width, height, words) + title + Markup("").join(parts) + Markup("</svg>")
 
 
-def _interval_line(look: str, axis: Axis, low: float, value: float, high: float, y: float) -> Markup:
+def interval_line(look: str, axis: Axis, low: float, value: float, high: float, y: float) -> Markup:
     """A line with end caps and a dot: hollow and square for the champion, so that no colour is needed to tell."""
     x0, x, x1 = axis.at(low), axis.at(value), axis.at(high)
     line = Markup('<path class="span" d="M{x0} {y}H{x1}M{x0} {a}V{b}M{x1} {a}V{b}"/>').format(
@@ -230,32 +234,34 @@ def _interval_line(look: str, axis: Axis, low: float, value: float, high: float,
     return Markup('<g class="{}">{}{}</g>').format(f"interval {look}", line, dot)
 
 
-def _axis(axis: Axis, y: float, label: Callable[[float], str]) -> list[Markup]:
+def axis_ticks(
+    axis: Axis, y: float, label: Callable[[float], str], ticks: Sequence[float] | None = None
+) -> list[Markup]:
     parts = [Markup('<path class="axis" d="M{} {y}H{}"/>').format(axis.edge, axis.width - axis.edge, y=y)]
-    for tick in axis.ticks():
+    for tick in axis.ticks() if ticks is None else ticks:
         parts += [
             Markup('<path class="axis" d="M{} {}v4"/>').format(axis.at(tick), y),
-            _text("tick", axis.at(tick), y + 16, label(tick), "middle"),
+            words_at("tick", axis.at(tick), y + 16, label(tick), "middle"),
         ]
     return parts
 
 
-def _vertical(look: str, x: str, top: float, bottom: float) -> Markup:
+def vertical(look: str, x: str, top: float, bottom: float) -> Markup:
     return Markup('<path class="{}" d="M{} {}V{}"/>').format(look, x, top, bottom)
 
 
-def _text(look: str, x: str, y: float, words: str, anchor: str) -> Markup:
+def words_at(look: str, x: str, y: float, words: str, anchor: str) -> Markup:
     return Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>').format(look, x, y, anchor, words)
 
 
-def _anchor(axis: Axis, value: float) -> str:
+def anchor(axis: Axis, value: float) -> str:
     """Text near an edge grows away from it."""
     share = (float(axis.at(value)) - axis.edge) / (axis.width - 2 * axis.edge)
     return "start" if share < 0.2 else "end" if share > 0.8 else "middle"
 
 
 def _central(axis: Axis, value: float) -> bool:
-    return _anchor(axis, value) == "middle"
+    return anchor(axis, value) == "middle"
 
 
 def _whole(figure: Figure) -> bool:

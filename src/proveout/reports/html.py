@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from proveout.reports import figures, words
+from proveout.reports import figures, money, words
 from proveout.reports.changes import Piece, changes
 from proveout.reports.charts import Forest, gate_chart, histogram_chart, variants_chart
+from proveout.reports.money_charts import month_chart, staircase_chart, tornado_chart, waste_chart
 from proveout.reports.text import clip_told, counted, phrase, visible
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class ShownFlip:
 def render_html(scorecard: Scorecard) -> str:
     """One page of at most a megabyte."""
     environment = _environment()
-    style, script = _source("scorecard.css"), _source("scorecard.js")
+    style, script = _source("scorecard.css") + _source("money.css"), _source("scorecard.js")
     flips, left_out = _fitting_flips(scorecard)
     parts = words.worst_first(scorecard)[:MOST_SLICES]
     scale = figures.slice_scale(parts[0], scorecard) if parts else figures.Scale("share")
@@ -74,6 +75,7 @@ def render_html(scorecard: Scorecard) -> str:
         flips_left_out=left_out,
         histograms=[(item, chart) for item in scorecard.histograms[:12] if (chart := histogram_chart(item))],
         notices=scorecard.notices[:MOST_NOTICES],
+        waste=money.waste_lines(scorecard),
     )
 
 
@@ -132,10 +134,15 @@ def _environment() -> Environment:
 def _vocabulary() -> dict[str, Any]:
     return {
         "figures": figures,
+        "money": money,
         "words": words,
         "counted": counted,
         "gate_chart": gate_chart,
         "variants_chart": variants_chart,
+        "month_chart": month_chart,
+        "tornado_chart": tornado_chart,
+        "waste_chart": waste_chart,
+        "staircase_chart": staircase_chart,
     }
 
 

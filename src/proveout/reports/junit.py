@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ElementTree
 from typing import TYPE_CHECKING
 
 from proveout.reports.figures import gate_scale, known, p_value, worth_n
+from proveout.reports.money import prices_in_words
 from proveout.reports.text import clip_told, phrase, visible
 from proveout.reports.words import (
     claim_in_words,
@@ -128,6 +129,19 @@ def _properties(scorecard: Scorecard) -> list[tuple[str, str]]:
             (f"{key}.verdict", gate.verdict),
             (f"{key}.needs.examples", str(gate.needs.examples)),
         ]
+    return [*found, *_money(scorecard)]
+
+
+def _money(scorecard: Scorecard) -> list[tuple[str, str]]:
+    """The month in US dollars, and the prices behind all dollars."""
+    month, prices, found = scorecard.impact, scorecard.prices, list[tuple[str, str]]()
+    if month is not None:
+        names = ("requests_per_month", "p5", "p50", "p95", "saves", "score")
+        found += [(f"impact.{key}", _number(getattr(month, key))) for key in names]
+        if month.payback is not None:
+            found.append(("impact.payback.months", _number(month.payback.months)))
+    if prices is not None:
+        found.append(("prices", prices_in_words(prices)))
     return found
 
 

@@ -11,6 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from proveout.reports import money
 from proveout.reports.figures import NOT_MEASURED, duration, gate_scale, known, measure_scale, slice_scale, usd, worth_n
 from proveout.reports.text import clip_told, counted, phrase, visible
 from proveout.reports.words import (
@@ -66,6 +67,8 @@ def render_markdown(scorecard: Scorecard) -> str:
     page = "\n".join([*_head(scorecard), *_gates(scorecard), *_reasons(scorecard)]) + "\n"
     left_out: list[str] = []
     for what, part in (
+        ("the month", _month(scorecard)),
+        ("where the money goes", _waste(scorecard)),
         ("notices", _notices(scorecard)),
         ("measures", _measures(scorecard)),
         ("tags", _slices(scorecard)),
@@ -150,6 +153,40 @@ def _reasons(scorecard: Scorecard) -> list[str]:
     return ["", *_fitting(lines, "reason")] if lines else []
 
 
+def _month(scorecard: Scorecard) -> str:
+    """The bill in a sentence that stands open, and all else about it folded."""
+    month = scorecard.impact
+    machines = [money.hosted_in_words(own) for own in scorecard.hosting[:4]]
+    if scorecard.break_even is not None:
+        machines.append(money.break_even_in_words(scorecard.break_even))
+    if month is None:
+        return _folded("Machines of your own", [f"- {prose(line)}" for line in machines]) if machines else ""
+    depends = money.depends_in_words(month)
+    lines = [
+        money.value_in_words(month),
+        money.payback_in_words(month.payback),
+        f"It depends on {depends}." if depends else "",
+        money.score_in_words(month),
+        *machines,
+    ]
+    page = f"\n**The month.** {prose(money.bill_in_words(month))}\n"
+    return page + _folded("What it depends on, payback and score", [f"- {prose(line)}" for line in lines if line])
+
+
+def _waste(scorecard: Scorecard) -> str:
+    lines, arms = money.waste_lines(scorecard), money.waste_arms(scorecard)
+    if not lines:
+        return ""
+    unit = money.waste_unit(scorecard)
+    heads = [f"{code(variant, 30)} | tokens each | US dollars {unit}" for _, _, variant in arms]
+    table = [f"| Use | {' | '.join(heads)} |", f"|---|{'--:|--:|--:|' * len(arms)}"]
+    for line in lines:
+        cells = [prose(cell) for place, _, _ in arms for cell in money.waste_cells(line, place)]
+        table.append(f"| {prose(line.label)} | {' | '.join(cells)} |")
+    told = prose(f"{money.saved_in_words(scorecard)} {money.waste_basis(scorecard)}")
+    return _folded("Where the money goes", [*table, "", told])
+
+
 def _notices(scorecard: Scorecard) -> str:
     if not scorecard.notices:
         return ""
@@ -232,6 +269,8 @@ def _method(scorecard: Scorecard) -> str:
         for use in scorecard.datasets[:10]
     ]
     lines.append(f"- {facts(scorecard)}, cost {prose(usd(scorecard.cost_usd))}, {duration(scorecard.seconds)}")
+    if scorecard.prices is not None:
+        lines.append(f"- {prose(money.prices_in_words(scorecard.prices))}")
     lines += [f"- {role} {code(arm.fingerprint, 64)}" for role, arm in _arms(scorecard)]
     if scorecard.run:
         lines.append(

@@ -1,8 +1,11 @@
-"""An interval against zero and the margin in one line of characters."""
+"""Pictures in one line of characters: an interval against zero and the margin, and a distribution."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def strip(bounds: tuple[float, float, float] | None, margin: float, width: int) -> str:
@@ -34,3 +37,11 @@ def strip(bounds: tuple[float, float, float] | None, margin: float, width: int) 
     cells[at(high)] = "┤"
     cells[at(value)] = "●"
     return "".join(cells)
+
+
+def sparkline(counts: Sequence[int]) -> str:
+    """`▁▂▅█▆▃▁`: how often each bin occurred, by the height of a block; empty bins are spaces."""
+    highest = max(counts, default=0)
+    if highest <= 0:
+        return ""
+    return "".join(" " if count <= 0 else _BLOCKS[(count * len(_BLOCKS) - 1) // highest] for count in counts).rstrip()

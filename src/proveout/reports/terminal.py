@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+from proveout.reports import money
 from proveout.reports.figures import (
     bounds,
     duration,
@@ -24,7 +25,7 @@ from proveout.reports.figures import (
     without_unit,
     worth_n,
 )
-from proveout.reports.strips import strip
+from proveout.reports.strips import sparkline, strip
 from proveout.reports.text import counted, phrase
 from proveout.reports.words import (
     DECISION_WORDS,
@@ -76,6 +77,7 @@ _PLAIN = str.maketrans(
         "│": "|",
         "┊": ":",
         "→": ">",
+        **dict(zip("▁▂▃▄▅▆▇█", "_.:-=+*#", strict=True)),
     }
 )
 
@@ -123,6 +125,9 @@ def scorecard_view(scorecard: Scorecard, width: int) -> RenderableType:
     ]
     parts += _reasons(scorecard)
     for heading, body in (
+        ("The month", _month(scorecard)),
+        ("Where the money goes", _waste(scorecard)),
+        ("Machines of your own", _machines(scorecard)),
         ("Also measured, decides nothing", _measures(scorecard)),
         (_slices_heading(scorecard), _slices(scorecard)),
         (f"Flipped: {flips_in_words(scorecard)}", _flips(scorecard)),
@@ -231,6 +236,49 @@ def _reasons(scorecard: Scorecard) -> list[RenderableType]:
     return parts
 
 
+def _month(scorecard: Scorecard) -> RenderableType | None:
+    month = scorecard.impact
+    if month is None:
+        return None
+    colour = "green" if month.p95 < 0 else "red" if month.p5 > 0 else "yellow"
+    picture = sparkline(month.counts)
+    ends = [money.change_of(month.edges[0]), money.change_of(month.edges[-1])] if picture and month.edges else ["", ""]
+    lines = [
+        Text.assemble((f"{money.change_of(month.p50)} a month", f"bold {colour}")),
+        Text(money.bill_in_words(month)),
+        Text.assemble((f"{ends[0]} ", "dim"), (picture, colour), (f" {ends[1]}", "dim")) if picture else Text(),
+    ]
+    depends = money.depends_in_words(month)
+    sentences = (
+        money.value_in_words(month),
+        money.payback_in_words(month.payback),
+        f"It depends on {depends}." if depends else "",
+        money.score_in_words(month),
+    )
+    return Group(*[line for line in lines if line.plain], *[Text(sentence) for sentence in sentences if sentence])
+
+
+def _waste(scorecard: Scorecard) -> RenderableType | None:
+    lines, arms = money.waste_lines(scorecard), money.waste_arms(scorecard)
+    if not lines:
+        return None
+    unit = money.waste_unit(scorecard)
+    columns = [_right(heading) for _, _, variant in arms for heading in (phrase(variant, 14), "tokens", unit)]
+    table = _small_table("", *columns)
+    for line in lines:
+        cells = [cell for place, _, _ in arms for cell in money.waste_cells(line, place)]
+        table.add_row(line.label, *cells)
+    told = f"{money.saved_in_words(scorecard)} {money.waste_basis(scorecard)}"
+    return Group(table, Text(told, style="dim"))
+
+
+def _machines(scorecard: Scorecard) -> RenderableType | None:
+    lines = [money.hosted_in_words(own) for own in scorecard.hosting[:4]]
+    if scorecard.break_even is not None:
+        lines.append(money.break_even_in_words(scorecard.break_even))
+    return Group(*map(Text, lines)) if lines else None
+
+
 def _measures(scorecard: Scorecard) -> RenderableType | None:
     if not scorecard.measures:
         return None
@@ -311,6 +359,8 @@ def _foot(scorecard: Scorecard) -> RenderableType:
         size = f"{counted(use.examples, 'example')} in {counted(use.clusters, 'cluster')}"
         grid.add_row("data", f"{phrase(use.kind, 20)} {phrase(use.version, 12)}: {size}")
     grid.add_row("calls", f"{facts(scorecard)}  ·  cost {usd(scorecard.cost_usd)}  ·  {duration(scorecard.seconds)}")
+    if scorecard.prices is not None:
+        grid.add_row("prices", money.prices_in_words(scorecard.prices))
     if scorecard.run:
         grid.add_row("run", phrase(scorecard.run, 40))
     return grid
