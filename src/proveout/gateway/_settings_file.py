@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from proveout.gateway.settings import (
+    AdminSettings,
     CacheSettings,
     Content,
     GatewaySettings,
@@ -21,7 +22,18 @@ from proveout.gateway.settings import (
 from proveout.project.problems import Problem, ProjectError, suggestion
 from proveout.project.reading import Reader
 from proveout.project.records import Project, Secret
-from proveout.project.shapes._base import Amount, Count, Duration, Name, Shape, Weight, refuse, written_as
+from proveout.project.shapes._base import (
+    Amount,
+    Count,
+    Duration,
+    Name,
+    SecretReference,
+    Shape,
+    Text,
+    Weight,
+    refuse,
+    written_as,
+)
 from proveout.project.shapes.model import Address
 
 Rate = Annotated[float, Field(gt=0)]
@@ -68,6 +80,16 @@ class RedisShape(Shape):
     )
 
 
+class AdminShape(Shape):
+    """Endpoints for operators, on a port of their own."""
+
+    token: SecretReference = Field(
+        description="What operators send as a bearer token.", examples=["env:PROVEOUT_ADMIN_TOKEN"]
+    )
+    port: int = Field(ge=1, le=65535, description="The port.", examples=[9090])
+    host: Text = Field(default="127.0.0.1", description="The address to listen on.", examples=["0.0.0.0"])  # noqa: S104
+
+
 class ShadowShape(Shape):
     """What copies beside the answers may use."""
 
@@ -109,6 +131,7 @@ class GatewayFile(Shape):
     spool_megabytes: Count = Field(default=256, description="Most megabytes of traces kept while the store is away.")
     content: ContentShape | None = Field(default=None, description="What traces keep of messages and answers.")
     redis: RedisShape | None = Field(default=None, description="Share limits and cache with other gateways.")
+    admin: AdminShape | None = Field(default=None, description="Listen to operators; without it, nobody is.")
     services: dict[Name, ServiceShape] = Field(default_factory=dict, description="Services by name.")
 
 
@@ -157,6 +180,9 @@ def read(project: Project, path: Path, content: Content) -> GatewaySettings:
         services={name: _service(service, own) for name, service in shape.services.items()},
         content=own,
         redis=None if shape.redis is None else _redis(shape.redis),
+        admin=None
+        if shape.admin is None
+        else AdminSettings(Secret(shape.admin.token), shape.admin.port, shape.admin.host),
     )
 
 

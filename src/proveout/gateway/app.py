@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 from urllib.parse import unquote
 
 import orjson
@@ -14,6 +15,7 @@ from proveout.gateway.export import Exporter
 from proveout.gateway.feedback import read_feedback
 from proveout.gateway.keys import Keyring
 from proveout.gateway.metrics import Metrics, Sample, merged, rendered
+from proveout.gateway.orders import Orders
 from proveout.gateway.serving import Serving
 from proveout.gateway.settings import GatewaySettings
 from proveout.gateway.sharing import Sharing
@@ -44,10 +46,13 @@ class Gateway:
     ) -> None:
         self.metrics = Metrics()
         self.link = link(self.metrics)
-        self.draining = False
+        self.ending = False
+        self.orders: Orders | None = None
+        """What an operator said."""
         self._siblings = siblings
         self._most = 0
         self._keyring = Keyring(())
+        self._settings = GatewaySettings()
         self.sharing = Sharing(self.metrics)
         self._catalog = Catalog(environment, client, self.metrics, self.sharing)
         self._serving = Serving(self._catalog, self.link, self.metrics, self.sharing)
@@ -57,12 +62,17 @@ class Gateway:
             "/v1/models": ("GET", self._models),
             "/healthz": ("GET", self._health),
             "/readyz": ("GET", self._ready),
-            "/metrics": ("GET", self._show_metrics),
+            "/metrics": ("GET", self.show_metrics),
         }
 
     def export_to(self, exporter: Exporter) -> None:
         """Tell traces to a collector too."""
         self._serving.exporter = exporter
+
+    @property
+    def draining(self) -> bool:
+        """Whether others should be asked, by order or because the process ends."""
+        return self.ending or (self.orders is not None and self.orders.draining)
 
     def exchange(self, project: Project, settings: GatewaySettings, stored: Mapping[str, Release]) -> None:
         """Serve this from the next request on.
@@ -75,7 +85,9 @@ class Gateway:
         except (LookupError, ValueError) as error:
             raise CannotServe(f"Redis can't be used: {error}") from None
         self._catalog.exchange(project, settings, stored)
-        self._keyring = Keyring(settings.keys).kept(self._keyring, self.sharing)
+        revoked = frozenset() if self.orders is None else self.orders.revoked
+        self._keyring = Keyring(settings.keys, revoked).kept(self._keyring, self.sharing)
+        self._settings = settings
         self._most = settings.max_concurrency
 
     async def __call__(self, request: ServerRequest, responder: Responder) -> None:
@@ -150,9 +162,13 @@ class Gateway:
 
     async def _ready(self, request: ServerRequest, responder: Responder) -> None:
         """Ready to take requests. The store may be away: what is known is served, and what is recorded waits."""
+        state = self._state()
+        responder.reply(200 if state["status"] == "ready" else 503, (JSON,), orjson.dumps(state))
+
+    def _state(self) -> dict[str, Any]:
         routes = self._catalog.routes
         ready = bool(routes) and not self.draining
-        state = {
+        return {
             "status": "ready" if ready else "draining" if self.draining else "not ready",
             "environment": self._catalog.environment,
             "store": "up" if self.link.up else "away",
@@ -165,9 +181,41 @@ class Gateway:
             },
             "problems": list(self._catalog.problems),
         }
-        responder.reply(200 if ready else 503, (JSON,), orjson.dumps(state))
 
-    async def _show_metrics(self, request: ServerRequest, responder: Responder) -> None:
+    def standing(self) -> dict[str, Any]:
+        """How this process stands, for operators."""
+        variants = {
+            name: {
+                arm.name: {"in_flight": arm.in_flight, "places": [place.breaker.state for place in arm.places]}
+                for arm in route.arms.values()
+            }
+            for name, route in self._catalog.routes.items()
+        }
+        return {
+            **self._state(),
+            "redis": self.sharing.state,
+            "in_flight": int(self._in_flight.value),
+            "max_concurrency": self._most,
+            "variants": variants,
+            "processes": 1 + sum(1 for _ in self._siblings()),
+        }
+
+    def keys_standing(self) -> dict[str, dict[str, Any]]:
+        """The declared keys by name, never their hashes: what they may do, and what they have used today, here and as
+        far as is known elsewhere."""
+        used = {client.name: client.meter for client in self._keyring}
+        return {
+            key.name: {
+                "services": list(key.services),
+                "requests_per_minute": key.quota.requests_per_minute,
+                "usd_per_day": key.quota.usd_per_day,
+                "usd_today": None if key.name not in used else used[key.name].today() + used[key.name].elsewhere,
+                "revoked": key.name not in used,
+            }
+            for key in self._settings.keys
+        }
+
+    async def show_metrics(self, request: ServerRequest, responder: Responder) -> None:
         responder.reply(200, _METRICS_TYPE, rendered(merged([self.samples(), *self._siblings()])))
 
     def samples(self) -> list[Sample]:

@@ -4,7 +4,7 @@ gives nothing away."""
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator
 from hashlib import sha256
 
 from proveout.gateway.errors import Refused
@@ -37,10 +37,12 @@ class Client:
 
 
 class Keyring:
-    """The clients by the hash of their key. Without any, everybody may ask."""
+    """The clients by the hash of their key. Where no keys are declared, everybody may ask; where all are revoked,
+    nobody."""
 
-    def __init__(self, keys: Iterable[KeySettings]) -> None:
-        self._clients = {key.hash: Client(key) for key in keys}
+    def __init__(self, keys: Collection[KeySettings], revoked: Collection[str] = ()) -> None:
+        self._open = not keys
+        self._clients = {key.hash: Client(key) for key in keys if key.name not in revoked}
         self._recent: dict[str, Client] = {}
 
     def client(self, authorization: str | None) -> Client | None:
@@ -49,7 +51,7 @@ class Keyring:
         Raises:
             Refused: 401: the key is missing or unknown.
         """
-        if not self._clients:
+        if self._open:
             return None
         known = self._recent.get(authorization or "")
         if known is not None:
@@ -63,6 +65,9 @@ class Keyring:
         if len(self._recent) < MOST_RECENT:
             self._recent[authorization or ""] = found
         return found
+
+    def __iter__(self) -> Iterator[Client]:
+        return iter(self._clients.values())
 
     def kept(self, earlier: Keyring, sharing: Sharing) -> Keyring:
         """This keyring, with what unchanged clients have used so far; other gateways hear of what they use."""

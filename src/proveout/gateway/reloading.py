@@ -11,6 +11,7 @@ from pathlib import Path
 
 from proveout.gateway.app import Gateway
 from proveout.gateway.catalog import CannotServe
+from proveout.gateway.orders import Orders
 from proveout.gateway.releases import UnknownEnvironment
 from proveout.gateway.settings import SETTINGS_FILE, read_settings
 from proveout.project import ProjectError, load_project
@@ -27,12 +28,14 @@ _FOLDERS = ("services", "environments")
 class Reloader:
     """Gives a gateway what files and store say now. Whatever can't be served is logged, and the last state stays."""
 
-    def __init__(self, gateway: Gateway, project: Project) -> None:
+    def __init__(self, gateway: Gateway, project: Project, orders: Orders) -> None:
         self._gateway = gateway
+        self._orders = gateway.orders = orders
         self._project = project
         self._settings = read_settings(project)
         self._stored: Mapping[str, Release] = {}
         self._seen = signature(project.root)
+        self._problems: list[str] = []
 
     def serve(self) -> None:
         """
@@ -50,36 +53,48 @@ class Reloader:
         """Look at the files again and again, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
+            if self._orders.read():
+                self.obey()
             await self.look()
 
-    async def look(self) -> None:
-        """Serve what the files say, if they have changed."""
+    def obey(self) -> None:
+        """Do what an operator ordered."""
+        self._try()
+
+    async def look(self) -> list[str]:
+        """Serve what the files say, if they have changed; what is wrong with them, if anything is."""
         found = await asyncio.to_thread(signature, self._project.root)
-        if found == self._seen:
-            return
-        self._seen = found
+        if found != self._seen:
+            self._seen = found
+            self._problems = await self._load()
+        return self._problems
+
+    async def _load(self) -> list[str]:
         try:
             project = await asyncio.to_thread(load_project, self._project.root)
             settings = await asyncio.to_thread(read_settings, project)
         except ProjectError as error:
             log.warning("the project's files have problems; the last state is served on:\n%s", error)
             self._gateway.metrics.count("proveout_gateway_reload_failures_total").value += 1
-            return
+            return str(error).splitlines()
         earlier = self._project, self._settings
         self._project, self._settings = project, settings
-        if self._try():
-            log.info("the project's files have changed and are served now")
-        else:
+        problem = self._try()
+        if problem is not None:
             self._project, self._settings = earlier
+            return [problem]
+        log.info("the project's files have changed and are served now")
+        return []
 
-    def _try(self) -> bool:
+    def _try(self) -> str | None:
+        """Serve what is known now; why it can't be served."""
         try:
             self.serve()
         except (CannotServe, UnknownEnvironment) as error:
             log.warning("the last state is served on: %s", error)
             self._gateway.metrics.count("proveout_gateway_reload_failures_total").value += 1
-            return False
-        return True
+            return str(error)
+        return None
 
 
 def signature(root: Path) -> bytes:

@@ -57,6 +57,15 @@ class RedisSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AdminSettings:
+    """Where operators are listened to, and the token that they send."""
+
+    token: Secret
+    port: int
+    host: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
 class ShadowBudget:
     """What copies beside the answers may use, in each process."""
 
@@ -89,6 +98,7 @@ class GatewaySettings:
     services: Mapping[str, ServiceSettings] = field(default_factory=dict)
     content: Content = Content()
     redis: RedisSettings | None = None
+    admin: AdminSettings | None = None
 
     def service(self, name: str) -> ServiceSettings:
         return self.services.get(name) or ServiceSettings(content=self.content)

@@ -18,10 +18,10 @@ class MetricsFolder:
     """One file for each process, written anew about every second."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.path = folder
 
     def write(self, samples: list[Sample], pid: int | None = None) -> None:
-        path = self._folder / str(pid or os.getpid())
+        path = self.path / str(pid or os.getpid())
         fresh = path.with_suffix(".new")
         fresh.write_bytes(_encode(samples))
         fresh.replace(path)
@@ -29,7 +29,7 @@ class MetricsFolder:
     def others(self) -> Iterator[list[Sample]]:
         """The samples of all processes but this one."""
         mine = str(os.getpid())
-        for path in sorted(self._folder.iterdir()):
+        for path in sorted(self.path.iterdir()):
             if path.name != mine and not path.suffix:
                 try:
                     yield _decode(path.read_bytes())
@@ -38,7 +38,7 @@ class MetricsFolder:
 
     def bury(self, pid: int) -> None:
         """A process has ended: what it counted stays, what it was doing does not."""
-        path = self._folder / str(pid)
+        path = self.path / str(pid)
         try:
             samples = _decode(path.read_bytes())
         except (OSError, msgspec.DecodeError):
