@@ -27,6 +27,7 @@ class Outcome(Generic[T]):
 
     def bring(self, value: T) -> None:
         """It has come."""
+        self.stop = None  # It leads back to what brings this: a circle that only the garbage collector would find.
         if self._steps is not None:
             self._steps.go_on(value)
         elif self._future is None:
@@ -36,6 +37,7 @@ class Outcome(Generic[T]):
 
     def fail(self, error: BaseException) -> None:
         """It will not come."""
+        self.stop = None
         if self._steps is not None:
             self._steps.break_off(error)
         elif self._future is None:
