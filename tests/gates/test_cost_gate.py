@@ -302,3 +302,46 @@ def test_a_measured_goodput_is_found_again_and_its_doubt_counts(tmp_path: Path) 
         assert card["hosting"][0]["source"] == "load test of 2026-11-01"
     assert "the load test has surely shown" in card["gates"][0]["reason"]
     assert "challenger's goodput" in {driver["name"] for driver in card["impact"]["drivers"]}
+
+
+NOTHING_MORE = {"margin": "0%"}
+
+
+def test_at_a_margin_of_nothing_equal_costs_hold(tmp_path: Path) -> None:
+    """The design's own sample service declares it."""
+    code, card = run(tmp_path, recorded(1), [BASE, SAME], cost=NOTHING_MORE)
+    gate = card["gates"][0]
+    assert (code, gate["verdict"], gate["difference"]) == (0, "pass", {"value": 0.0, "low": 0.0, "high": 0.0})
+    assert "no dearer than the champion: every request costs the same" in gate["reason"]
+    assert gate["method"] == "exact sign test: equal cost in all of 120 clusters"
+
+
+def longer_prompts(tokens: int) -> dict[str, RecordedRow]:
+    rows = recorded(1)
+    for row in rows.values():
+        row["usage"]["input_tokens"] += tokens
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("tokens", "verdict", "told"),
+    [
+        (3, "fail", "dearer than the champion by 0.95% (+3 input and +0 output tokens a request), and a margin of 0 %"),
+        (-3, "pass", "cheaper than the champion, which a margin of 0 % asks where costs differ at all"),
+    ],
+)
+def test_at_a_margin_of_nothing_a_few_tokens_decide(tmp_path: Path, tokens: int, verdict: str, told: str) -> None:
+    gate = run(tmp_path, longer_prompts(tokens), [BASE, SAME], cost=NOTHING_MORE)[1]["gates"][0]
+    assert (gate["verdict"], told in gate["reason"]) == (verdict, True), gate["reason"]
+
+
+def test_at_a_margin_of_nothing_costs_that_differ_by_chance_are_not_decided(tmp_path: Path) -> None:
+    code, card = run(tmp_path, recorded(3), [BASE, SAME], cost=NOTHING_MORE)
+    assert (code, card["gates"][0]["verdict"]) == (3, "inconclusive")
+    assert "where costs differ at all" in card["gates"][0]["reason"]
+
+
+def test_at_a_margin_of_nothing_equal_successes_hold_too(tmp_path: Path) -> None:
+    cost = {**NOTHING_MORE, "metric": "usd_per_success"}
+    assert run(tmp_path / "equal", recorded(1), [BASE, SAME], cost=cost)[0] == 0
+    assert run(tmp_path / "fewer", right_in(8), [BASE, SAME], cost=cost, champion=right_in(9))[0] == 1

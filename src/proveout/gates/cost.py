@@ -36,6 +36,9 @@ from proveout.statistics import Estimate, PairedTest, mean_interval, ratio_inter
 PER_REQUEST = "usd_per_request"
 PER_SUCCESS = "usd_per_success"
 
+SAME = 1e-12
+"""The relative difference up to which two amounts of dollars are the same sum in another order."""
+
 CACHED_MUCH = 0.01
 """The share of input tokens read from a provider's prompt cache from which that is told."""
 
@@ -181,6 +184,11 @@ def _finding(
     if len(paid.names) < 2:
         raise Unmeasured(f"only {len(paid.names)} clusters of examples have a known cost of both variants")
     champion, challenger, test = _compared(evidence, costs, metric, margin)
+    strict = claim == "holds" and margin == 0
+    equal = strict and _equal(evidence, costs, metric)
+    if equal:
+        test = _same_cost(test)
+    target, opposite = _words(evidence.table, costs, test, equal=equal) if strict else ("", "")
     if math.isnan(test.p_value):
         raise Unmeasured("the champion costs nothing by prices.yaml, and nothing can be compared with that")
     return Finding(
@@ -196,7 +204,41 @@ def _finding(
         blocked=_in_doubt(evidence, pricing, arms, costs, metric, margin),
         per_cluster=paid.per_cluster,
         unit="usd",
+        target=target,
+        opposite=opposite,
     )
+
+
+def _equal(evidence: Evidence, costs: _Costs, metric: str) -> bool:
+    """Whether the variants cost the same on every cluster; for the cost of a success, with as many successes too."""
+    columns = [costs.usd] if metric == PER_REQUEST or costs.success is None else [costs.usd, costs.success]
+    pairs = [_paired(evidence.table, column, costs) for column in columns]
+    return all(np.allclose(pair.challenger, pair.champion, rtol=SAME, atol=0) for pair in pairs)
+
+
+def _same_cost(test: PairedTest) -> PairedTest:
+    """The sign test of costs that differ nowhere: were the challenger dearer on half of the clusters or more, none of K
+    would show it with probability 1/2^K at most. No mean of equal costs could be shown to be below a margin of 0."""
+    size = test.difference.n
+    nothing = Estimate(0.0, 0.0, 0.0, size)
+    return PairedTest(nothing, 0.0, 0.5**size, 1.0, 0.0, f"exact sign test: equal cost in all of {size:,} clusters")
+
+
+def _words(table: ScoreTable, costs: _Costs, test: PairedTest, *, equal: bool) -> tuple[str, str]:
+    """What a margin of 0 asks and what its failure shows, in words that follow "shown"."""
+    if equal:
+        return "no dearer than the champion: every request costs the same", ""
+    more = [f"{_token_change(table, costs, kind):+.3g} {kind}" for kind in ("input", "output")]
+    return (
+        "cheaper than the champion, which a margin of 0 % asks where costs differ at all",
+        f"dearer than the champion by {test.difference.value:.2%} ({' and '.join(more)} tokens a request), and a margin "
+        "of 0 % allows none of it",
+    )
+
+
+def _token_change(table: ScoreTable, costs: _Costs, kind: str) -> float:
+    paired = _paired(table, table.column(f"{kind}_tokens"), costs)
+    return float((paired.challenger - paired.champion).mean()) if paired.names else 0.0
 
 
 def _compared(evidence: Evidence, costs: _Costs, metric: str, margin: float) -> tuple[Estimate, Estimate, PairedTest]:
