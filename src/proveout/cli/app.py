@@ -247,6 +247,22 @@ def gateway(
 
 
 @app.command()
+def up(
+    project: ProjectDir = Path("."),
+    environment: Annotated[
+        str, typer.Option("--environment", metavar="NAME", help="What the gateway serves; dev: every champion.")
+    ] = "dev",
+    host: Annotated[str, typer.Option("--host", help="Address of the gateway.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Its port; 0 takes a free one.")] = 8080,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=256, metavar="N", help="Its processes.")] = 1,
+) -> None:
+    """Run gateway and controller together, for a laptop; one Ctrl-C stops both."""
+    from proveout.cli.up import up as run_all
+
+    run_all(project, environment=environment, host=host, port=port, workers=workers)
+
+
+@app.command()
 def loadtest(
     service: Annotated[str | None, typer.Argument(metavar="SERVICE")] = None,
     variants: Annotated[
