@@ -251,10 +251,14 @@ def test_an_unset_secret_is_named_before_anything_is_called(proveout, project, m
     assert "SOME_KEY" in ended.err
 
 
-def test_a_report_that_can_not_be_written_says_so(proveout, project, tmp_path):
-    ended = proveout("run", "better", "-C", project, "--html", tmp_path / "no" / "such" / "folder.html")
+@pytest.mark.parametrize("flag", ["--json", "--html", "--markdown", "--junit"])
+def test_a_report_that_can_not_be_written_is_refused_before_anything_is_called(proveout, project, tmp_path, flag):
+    wanted = tmp_path / "no" / "such" / "folder.out"
+    ended = proveout("run", "better", "-C", project, flag, wanted)
     assert ended.code == 2
-    assert "folder.html" in ended.err
+    assert f"{wanted} can't be written: its folder is not there" in ended.err
+    assert not list(project.glob(".proveout/*.db"))
+    assert proveout("run", "better", "-C", project, flag, tmp_path).code == 2
 
 
 def test_check_counts_what_there_is(proveout, project):

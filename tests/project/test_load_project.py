@@ -36,7 +36,9 @@ def test_the_designs_sample_is_read_whole(repository: Any) -> None:
     assert service.folder == root / "services/triage"
     assert service.inputs == ("message",)
     assert service.output == OutputContract(choices=("card_arrival", "lost_card", "pin_blocked"))
-    assert service.datasets["golden"] == DatasetRef("golden", root / "services/triage/datasets/golden.jsonl")
+    assert service.datasets["golden"] == DatasetRef(
+        "golden", root / "services/triage/datasets/golden.jsonl", choices=("card_arrival", "lost_card", "pin_blocked")
+    )
     assert set(service.datasets) == {"golden", "silver"}
     assert service.scorers == (ScorerSpec("exact_match", "exact_match"),)
     assert service.champion == "base"

@@ -9,45 +9,52 @@ from typing import TYPE_CHECKING
 from proveout.cli.exits import BadInput, print_as_utf8, quietly_closed
 
 if TYPE_CHECKING:
-    from proveout.project import Service
+    from proveout.project import Problem, Service
 
 
 def check(directory: Path) -> None:
     """Validate every file and every row of data and recordings, offline, and count what there is."""
-    from proveout.cli.running import load
+    from proveout.evaluation import known_scorers
     from proveout.gateway import read_settings
-    from proveout.project import find_leaks, unset_secrets
+    from proveout.project import ProjectError, count_examples, find_leaks, survey_project, unset_secrets
 
-    project = load(directory)
-    read_settings(project)
-    problems: list[str] = []
-    lines = [f"{project.name}: every file is valid."]
-    for service in project.services.values():
-        counts = _read_all(service, problems)
+    survey = survey_project(directory, known_scorers=known_scorers())
+    project, problems = survey.project, survey.problems
+    others: list[str] = []
+    lines: list[str] = []
+    for folder in survey.folders:
+        counts = count_examples(folder, problems)
+        service = folder.service
+        if service is None:
+            continue
+        _look_at_scorers(service, others)
+        _look_at_recordings(service, problems)
         data = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "no"
         lines.append(
             f"  {service.name}: {len(service.variants)} variants, {len(service.changes)} changes, {data} examples"
         )
-        if not problems:
+        if project is not None and not problems and not others:
             lines += [f"    leak: {leak}" for leak in find_leaks(service)]
             unset = unset_secrets(project, list(service.variants.values()))
             lines += [f"    note: {problem} (needed only to call it)" for problem in unset]
-    if problems:
-        raise BadInput("\n".join(problems))
-    quietly_closed(lambda: print("\n".join(lines)))
+    if project is not None:
+        try:
+            read_settings(project)
+        except ProjectError as error:
+            problems += error.problems
+    if problems or others or project is None:
+        listed = [str(ProjectError(problems))] if problems else []
+        raise BadInput("\n".join([*listed, *others]))
+    quietly_closed(lambda: print("\n".join([f"{project.name}: every file is valid.", *lines])))
 
 
-def _read_all(service: Service, problems: list[str]) -> dict[str, int]:
-    """How many examples each dataset holds. What is wrong with scorers, labels, rows and recordings is added to the
-    problems."""
+def _look_at_scorers(service: Service, problems: list[str]) -> None:
+    """What is wrong with a service's scorers and with the labels that its judges are calibrated by."""
     from proveout.delivery.online import CannotScore, LiveScoring
     from proveout.evaluation import Scoring
     from proveout.evaluation.judges import LabelsError
     from proveout.evaluation.scorers import ScorerError
-    from proveout.models.replay import Recording
-    from proveout.project import DatasetError, read_examples
 
-    counts: dict[str, int] = {}
     try:
         Scoring.of(service)
         LiveScoring.of(service)
@@ -55,18 +62,19 @@ def _read_all(service: Service, problems: list[str]) -> dict[str, int]:
         problems.append(f"{service.path}: {error}")
     except (ScorerError, LabelsError) as error:
         problems.append(str(error))
-    for kind, ref in service.datasets.items():
-        try:
-            counts[kind] = sum(1 for _ in read_examples(ref, service.inputs))
-        except DatasetError as error:
-            problems.append(str(error))
+
+
+def _look_at_recordings(service: Service, problems: list[Problem]) -> None:
+    """What is wrong with the rows of recorded answers."""
+    from proveout.models.replay import Recording
+    from proveout.project import DatasetError
+
     models = [variant.model for variant in service.variants.values()]
     for path in dict.fromkeys(model.options["path"] for model in models if model.provider == "replay"):
         try:
             Recording.open(path)
         except DatasetError as error:
-            problems.append(str(error))
-    return counts
+            problems += error.listed()
 
 
 def schema(directory: Path | None) -> None:

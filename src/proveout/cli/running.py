@@ -46,6 +46,10 @@ class Outputs:
     markdown: Path | None = None
     junit: Path | None = None
 
+    def require_writable(self) -> None:
+        """Before anything is paid for."""
+        require_writable(self.json, self.html, self.markdown, self.junit)
+
 
 def run_change(directory: Path, name: str, *, stage: str, plan_only: bool, flags: Flags, outputs: Outputs) -> None:
     """`proveout run CHANGE`."""
@@ -115,6 +119,7 @@ def selftest(directory: Path, service_name: str, *, comparisons: int, flags: Fla
     from proveout.gates import run_self_test
     from proveout.reports import selftest_in_words
 
+    require_writable(json)
     project = load(directory)
     service = service_named(project, service_name)
     with store_of(project) as store:
@@ -144,6 +149,7 @@ def report(directory: Path, run_id: str, outputs: Outputs) -> None:
 
 
 def _prove(comparison: Comparison, plan_only: bool, flags: Flags, outputs: Outputs) -> None:
+    outputs.require_writable()
     scorecard = proved(comparison, flags, plan_only=plan_only)
     show(scorecard, outputs)
     sys.exit(scorecard.exit_code)
@@ -221,11 +227,18 @@ def run_async(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 def load(directory: Path) -> Project:
-    """The project at or above a folder, with every scorer's name known to the check."""
+    """The project at or above a folder, with every scorer's name known to the check. Where its files have problems, the
+    rows of its data are looked at as well, so that all is told at once.
+    """
     from proveout.evaluation import known_scorers
-    from proveout.project import load_project
+    from proveout.project import ProjectError, count_examples, survey_project
 
-    return load_project(directory, known_scorers=known_scorers())
+    survey = survey_project(directory, known_scorers=known_scorers())
+    if survey.project is None:
+        for folder in survey.folders:
+            count_examples(folder, survey.problems)
+        raise ProjectError(survey.problems)
+    return survey.project
 
 
 def store_of(project: Project) -> Store:
@@ -294,6 +307,15 @@ def _require_secrets(project: Project, variants: list[Variant]) -> None:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def require_writable(*paths: Path | None) -> None:
+    """See that these result files, as far as they were asked for, could be written now: before work is paid for."""
+    from proveout.reports import require_writable
+
+    for path in paths:
+        if path is not None and str(path) != "-":
+            require_writable(path)
 
 
 def write(path: Path, text: str) -> None:

@@ -59,7 +59,8 @@ class Scoring:
             try:
                 scorer = create_scorer(spec, service)
             except ScorerError as error:
-                problems.append(f"{shown(service.path)}: scorers[{place}]: {error}")
+                line = "" if spec.line is None else f":{spec.line}"
+                problems.append(f"{shown(service.path)}{line}: scorers[{place}]: {error}")
                 continue
             metrics.append(Metric(spec.metric, scorer))
             calibration = getattr(scorer, "calibration", None)

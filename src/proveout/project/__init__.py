@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from proveout.project.clusters import find_clusters
     from proveout.project.datasets import DatasetError, Stamp, dataset_version, read_examples, sample_clusters, stamp
     from proveout.project.leaks import Leak, find_leaks
-    from proveout.project.load import find_root, load_project
+    from proveout.project.load import Survey, count_examples, find_root, load_project, survey_project
     from proveout.project.problems import Problem, ProjectError
     from proveout.project.processing import StepFailed, postprocess, preprocess
     from proveout.project.prompts import Prompt, PromptError
@@ -65,6 +65,9 @@ _HOME = {
     "find_leaks": "leaks",
     "find_root": "load",
     "load_project": "load",
+    "survey_project": "load",
+    "count_examples": "load",
+    "Survey": "load",
     "postprocess": "processing",
     "preprocess": "processing",
     "read_examples": "datasets",
@@ -109,7 +112,9 @@ __all__ = [
     "Service",
     "Stamp",
     "StepFailed",
+    "Survey",
     "Variant",
+    "count_examples",
     "dataset_version",
     "export_schemas",
     "find_clusters",
@@ -122,6 +127,7 @@ __all__ = [
     "render_reference",
     "sample_clusters",
     "stamp",
+    "survey_project",
     "unset_secrets",
 ]
 

@@ -24,6 +24,11 @@ def conform(output: OutputContract, value: Any) -> Answer:
     return Answer(value)
 
 
+def is_choice(choices: tuple[str, ...], text: str) -> bool:
+    """Whether an answer with this text would be one of the choices."""
+    return text in choices or _match(choices, text, (_plain, _trimmed)) is not None
+
+
 def nearest_choice(choices: tuple[str, ...], text: str) -> str | None:
     """The choice that a text means when case, white space and punctuation are left out of account everywhere."""
     return _match(choices, text, (_plain, _trimmed, _letters_and_digits))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, cast, get_args
 
+from proveout.project.contract import is_choice
 from proveout.project.example_ids import Names
-from proveout.project.problems import one_of
+from proveout.project.problems import one_of, suggestion
 from proveout.project.records import DatasetKind, DatasetRef, Example
 from proveout.project.row_problems import Problems, kind_of
 from proveout.project.rows import Row
@@ -108,11 +109,26 @@ class Layout:
         if self._is_csv and value == "":
             value = _MISSING
         if value is not _MISSING:
+            if not self._can_be_answered(value):
+                what = f"no answer can be {kind_of(value)}: it is none of the service's `output.choices`"
+                choices = self._ref.choices or ()
+                instead = suggestion(value, choices) if isinstance(value, str) else f"Write {one_of(choices)}."
+                self._problems.add(line, ".".join(path), what, instead)
             return value
         if self._needs_expected:
             instead = "Write the right answer" + ("." if self._is_csv else "; where there is none, null.")
             self._problems.add(line, ".".join(path), "it is missing", instead)
         return None
+
+    def _can_be_answered(self, expected: Any) -> bool:
+        """Whether some answer within the service's choices can be this one, or one of these. What is no text is left
+        to the scorers.
+        """
+        choices = self._ref.choices
+        texts = expected if isinstance(expected, list) else [expected]
+        if choices is None or not texts or not all(isinstance(text, str) for text in texts):
+            return True
+        return any(is_choice(choices, text) for text in texts)
 
     def _label(self, field: str, row: Row, line: int) -> str | None:
         """An id or a cluster: a text, or a whole number taken as one."""

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proveout.project.datasets import DatasetError, read_examples
 from proveout.project.documents import Document
 from proveout.project.problems import Problem, ProjectError, suggestion
 from proveout.project.reading import Reader
-from proveout.project.records import Environment, Host, LongContext, Price, Project, Secret
+from proveout.project.records import DatasetKind, Environment, Host, LongContext, Price, Project, Secret
 from proveout.project.services import KnownScorers, ServiceFolder, read_service
 from proveout.project.shapes import EnvironmentFile, PricesFile, PriceShape, ProjectFile
 
 PROJECT_FILE = "proveout.yaml"
 DEFAULT_STORE = ".proveout/store.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A project as far as it could be read: all that is wrong with its files, and its services' folders. `project` is
+    None where anything is wrong.
+    """
+
+    project: Project | None
+    problems: list[Problem]
+    folders: list[ServiceFolder]
 
 
 def load_project(start: Path | str = ".", *, known_scorers: KnownScorers | None = None) -> Project:
@@ -25,6 +38,18 @@ def load_project(start: Path | str = ".", *, known_scorers: KnownScorers | None 
     Raises:
         ProjectError: there is no project, or its files have problems; it names them all.
     """
+    survey = survey_project(start, known_scorers=known_scorers)
+    if survey.project is None:
+        raise ProjectError(survey.problems)
+    return survey.project
+
+
+def survey_project(start: Path | str = ".", *, known_scorers: KnownScorers | None = None) -> Survey:
+    """What `load_project` reads, also where something is wrong with it: for those who then look at the data as well.
+
+    Raises:
+        ProjectError: there is no project.
+    """
     root = find_root(Path(start))
     reader = Reader(root)
     settings = reader.document(root / PROJECT_FILE, ProjectFile)
@@ -33,9 +58,9 @@ def load_project(start: Path | str = ".", *, known_scorers: KnownScorers | None 
     folders = _read_services(reader, known_scorers)
     environments = _read_environments(reader, folders)
     if reader.problems or settings is None:
-        raise ProjectError(reader.problems)
+        return Survey(None, reader.problems, folders)
     _, shape = settings
-    return Project(
+    project = Project(
         name=shape.project,
         root=root,
         store_url=_store_url(root, shape.store),
@@ -45,6 +70,18 @@ def load_project(start: Path | str = ".", *, known_scorers: KnownScorers | None 
         hosts=hosts or (),
         settings={"defaults": shape.defaults.model_dump(exclude_none=True), "telemetry": _telemetry(shape)},
     )
+    return Survey(project, [], folders)
+
+
+def count_examples(folder: ServiceFolder, problems: list[Problem]) -> dict[DatasetKind, int]:
+    """How many examples each of a service's datasets holds. What is wrong with their rows is added to the problems."""
+    counts: dict[DatasetKind, int] = {}
+    for kind, ref in folder.datasets.items():
+        try:
+            counts[kind] = sum(1 for _ in read_examples(ref, folder.inputs))
+        except DatasetError as error:
+            problems += error.listed()
+    return counts
 
 
 def find_root(start: Path) -> Path:

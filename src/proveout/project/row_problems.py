@@ -20,6 +20,16 @@ class DatasetError(Exception):
         self.total = total
         super().__init__(self.problems, total)
 
+    def listed(self) -> list[Problem]:
+        """The problems that were kept, and one that says how many more there are."""
+        more = self.total - len(self.problems)
+        if not more:
+            return [*self.problems]
+        last = Problem(
+            self.problems[-1].file, None, None, "", f"{more:,} more problems are in this file", "Mend these."
+        )
+        return [*self.problems, last]
+
     def __str__(self) -> str:
         count = "1 problem" if self.total == 1 else f"{self.total} problems"
         more = [f"  ... and {self.total - len(self.problems)} more"] if self.total > len(self.problems) else []

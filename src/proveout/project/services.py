@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,13 +37,15 @@ _DATASET_KINDS: tuple[DatasetKind, ...] = ("golden", "silver", "failures")
 
 @dataclass(frozen=True, slots=True)
 class ServiceFolder:
-    """A service as far as it could be read. `service` is None where its own file has problems; names are known all
-    the same.
+    """A service as far as it could be read. `service` is None where its files have problems; names, and the data that
+    can be read, are known all the same.
     """
 
     name: str
     service: Service | None
     variant_names: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    datasets: Mapping[DatasetKind, DatasetRef] = field(default_factory=dict)
 
 
 def read_service(reader: Reader, folder: Path, known_scorers: KnownScorers | None) -> ServiceFolder:
@@ -62,7 +64,7 @@ def read_service(reader: Reader, folder: Path, known_scorers: KnownScorers | Non
     output = _output(reader, document, shape.output)
     scorers = _scorers(reader, document, ("scorers",), folder, shape.scorers, known_scorers)
     online = _online(reader, document, folder, shape.online, scorers, known_scorers)
-    datasets = _datasets(reader, document, folder, shape.datasets)
+    datasets = _datasets(reader, document, folder, shape.datasets, output)
     objectives = _objectives(reader, document, shape, scorers)
     if not names:
         reader.problems.append(
@@ -73,8 +75,9 @@ def read_service(reader: Reader, folder: Path, known_scorers: KnownScorers | Non
     variants, changes = _read_parts(
         reader, folder, variant_paths, names, inputs, output, _declared_objectives(document)
     )
+    readable = {} if inputs is None else datasets
     if len(reader.problems) > before or output is None:
-        return ServiceFolder(folder.name, None, names)
+        return ServiceFolder(folder.name, None, names, inputs or (), readable)
     service = Service(
         name=shape.service,
         path=path,
@@ -93,7 +96,7 @@ def read_service(reader: Reader, folder: Path, known_scorers: KnownScorers | Non
         worth={} if shape.worth is None else shape.worth.model_dump(),
         guards=guard_records(shape.guards),
     )
-    return ServiceFolder(folder.name, service, names)
+    return ServiceFolder(folder.name, service, names, service.inputs, datasets)
 
 
 def rollout_record(shape: Any) -> Mapping[str, Any] | None:
@@ -174,7 +177,10 @@ def _references(schema: Any, at: FieldPath = ()) -> Iterator[tuple[FieldPath, st
             yield from _references(item, (*at, index))
 
 
-def _datasets(reader: Reader, document: Document, folder: Path, shape: Any) -> dict[DatasetKind, DatasetRef]:
+def _datasets(
+    reader: Reader, document: Document, folder: Path, shape: Any, output: OutputContract | None
+) -> dict[DatasetKind, DatasetRef]:
+    choices = None if output is None else output.choices
     datasets: dict[DatasetKind, DatasetRef] = {}
     for kind in _DATASET_KINDS:
         declared = getattr(shape, kind, None)
@@ -185,9 +191,9 @@ def _datasets(reader: Reader, document: Document, folder: Path, shape: Any) -> d
         if path is None:
             continue
         if isinstance(declared, str):
-            datasets[kind] = DatasetRef(kind, path)
+            datasets[kind] = DatasetRef(kind, path, choices=choices)
         else:
-            datasets[kind] = DatasetRef(kind, path, declared.columns, declared.find_clusters)
+            datasets[kind] = DatasetRef(kind, path, declared.columns, declared.find_clusters, choices)
     return datasets
 
 
@@ -221,7 +227,7 @@ def _scorers(
                 f"Write `{{scorer: {name}, metric: another_name}}`.",
             )
             reader.problems.append(document.problem((*where, index), what, instead))
-        scorers.append(ScorerSpec(name, metric, checked))
+        scorers.append(ScorerSpec(name, metric, checked, document.position((*where, index))[0]))
     return tuple(scorers)
 
 

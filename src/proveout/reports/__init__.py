@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from proveout.reports._base import Renderer, ReportError
-    from proveout.reports.files import write_report
+    from proveout.reports.files import require_writable, write_report
     from proveout.reports.markdown import comment_marker
     from proveout.reports.plan import plan_in_words
     from proveout.reports.progress import Progress, progress_display
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_base": ("Renderer", "ReportError"),
-    "files": ("write_report",),
+    "files": ("require_writable", "write_report"),
     "markdown": ("comment_marker",),
     "plan": ("plan_in_words",),
     "progress": ("Progress", "progress_display"),
@@ -33,6 +33,7 @@ __all__ = [
     "progress_display",
     "render",
     "renderer",
+    "require_writable",
     "selftest_in_words",
     "write_report",
 ]

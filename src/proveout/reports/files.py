@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,22 +41,50 @@ def write_report(scorecard: Scorecard, kind: str, path: str | Path) -> None:
         ReportError: the kind is unknown or the file can't be written; the message names the path and what to do.
     """
     text = render(scorecard, kind)
-    path = Path(path)
+    with _told(Path(path)) as target:
+        _write(target, text.encode())
+
+
+def require_writable(path: str | Path) -> None:
+    """See, before work is paid for, that its report could be written there now. The file is not touched.
+
+    Raises:
+        ReportError: it could not; the message names the path and what to do.
+    """
+    with _told(Path(path)) as target:
+        if _takes_a_file(target):
+            handle, temporary = _beside(target)
+            os.close(handle)
+            os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[Path]:
+    """Where a path leads; what can't be written there is told with the path and advice."""
     try:
-        _write(Path(os.path.realpath(path)), text.encode())
+        yield Path(os.path.realpath(path))
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, (error.strerror or str(error)).lower())
         raise ReportError(f"{path} can't be written: {advice.format(folder=path.parent)}") from None
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Through a file beside it, renamed when complete and on the disk."""
+def _takes_a_file(path: Path) -> bool:
+    """Whether a file can be put there; pipes and devices are written to as they are."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if path.exists() and not path.is_file():
+    return path.is_file() or not path.exists()
+
+
+def _beside(path: Path) -> tuple[int, str]:
+    return tempfile.mkstemp(prefix=".proveout-", suffix=".part", dir=path.parent)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Through a file beside it, renamed when complete and on the disk."""
+    if not _takes_a_file(path):
         path.write_bytes(data)
         return
-    handle, temporary = tempfile.mkstemp(prefix=".proveout-", suffix=".part", dir=path.parent)
+    handle, temporary = _beside(path)
     try:
         with open(handle, "wb") as file:
             file.write(data)
