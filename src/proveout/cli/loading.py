@@ -65,6 +65,8 @@ def loadtest(
 ) -> None:
     """`proveout loadtest SERVICE [VARIANT ...]`: 0 measured (a comparison: passed), 1 failed, 3 inconclusive, 4 could
     not be measured, also where the client was the bottleneck."""
+    from proveout.cli.running import require_writable
+
     require_writable(json, html)
     stop = _Stop()
     if asked.imported is not None:
