@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from proveout.delivery.desk import Desk
     from proveout.project import Change, Environment, Project, Service
 
+MIN_TOKEN = 16
 REFUSED = 1
 """What is asked for is understood, and not allowed as things stand."""
 
@@ -84,6 +86,7 @@ def promote(directory: Path, name: str, *, to: str, base: str | None, push: bool
 
 def say(directory: Path, name: str, action: str, *, environment: str, who: str | None, why: str) -> None:
     """`proveout approve CHANGE` and `proveout reject CHANGE`."""
+    from proveout.delivery.approvals import proved_run
     from proveout.delivery.state import Arm, Refused
 
     project = load(directory)
@@ -96,14 +99,7 @@ def say(directory: Path, name: str, action: str, *, environment: str, who: str |
         desk = _desk(store)
         try:
             if action == "approve":
-                run = next(
-                    (
-                        one.id
-                        for one in store.runs.latest(50, service=service.name, change=change.name)
-                        if one.challenger == arm.fingerprint and one.state == "finished"
-                    ),
-                    "",
-                )
+                run = proved_run(store, service.name, change.name, arm.fingerprint)
                 people = desk.approve(environment, service.name, arm, actor, change=change.name, why=why, scorecard=run)
             else:
                 people = desk.reject(environment, service.name, arm, actor, change=change.name, why=why)
@@ -285,6 +281,7 @@ def controller(
     pull: float | None,
     host: str,
     port: int | None,
+    approvers: list[str] | None,
     once: bool,
 ) -> None:
     """`proveout controller`: until it is interrupted."""
@@ -303,6 +300,7 @@ def controller(
         host=host,
         port=port,
         token=os.environ.get("PROVEOUT_ALERT_TOKEN") or None,
+        approvers=_approvers(approvers or ()),
         once=once,
     )
     with store_of(project) as store:
@@ -310,6 +308,29 @@ def controller(
             run_async(_until_told(run_controller(store, lambda: load(directory), options, announce=_announce)))
         except OSError as error:
             raise BadInput(f"{host}:{port} can't be listened on: {error.strerror}") from None
+
+
+def _approvers(declared: Iterable[str]) -> dict[str, str]:
+    """Names with their tokens, from `NAME=env:VARIABLE`."""
+    from proveout.project import Secret
+
+    found: dict[str, str] = {}
+    for one in declared:
+        name, _, reference = one.partition("=")
+        if not name.strip() or not reference.startswith(("env:", "file:")):
+            raise BadInput(
+                f"--approver {name}=...: write NAME=env:VARIABLE or NAME=file:PATH; tokens stay out of flags"
+            )
+        try:
+            token = Secret(reference).resolve()
+        except LookupError as error:
+            raise BadInput(f"--approver {name}: {error}") from None
+        if name in found or token in found.values():
+            raise BadInput(f"--approver {name}: every approver has one name and a token of their own")
+        if len(token) < MIN_TOKEN:
+            raise BadInput(f"--approver {name}: a token has at least {MIN_TOKEN} characters")
+        found[name] = token
+    return found
 
 
 async def _until_told(work: Any) -> None:

@@ -211,6 +211,14 @@ def controller(
     port: Annotated[
         int | None, typer.Option("--port", min=0, max=65535, help="Take Alertmanager's alerts at this port.")
     ] = None,
+    approver: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--approver",
+            metavar="NAME=env:VAR",
+            help="Who may approve at that port, with a bearer token from a variable or file. May be repeated.",
+        ),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
 ) -> None:
     """Take rollouts from step to step, watch champions, and take back what degrades."""
@@ -223,5 +231,6 @@ def controller(
         pull=git_pull,
         host=host,
         port=port,
+        approvers=approver,
         once=once,
     )

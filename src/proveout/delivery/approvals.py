@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from proveout.delivery.evidence import Agreed
 from proveout.storage.records import AuditEntry
+
+if TYPE_CHECKING:
+    from proveout.storage.store import Store
 
 APPROVE, REJECT = "approve", "reject"
 
@@ -21,3 +25,9 @@ def agreed(entries: Iterable[AuditEntry], fingerprint: str) -> tuple[Agreed, ...
         elif entry.action == REJECT:
             found.clear()
     return tuple(found.values())
+
+
+def proved_run(store: Store, service: str, change: str, fingerprint: str) -> str:
+    """The newest finished run of a change about this fingerprint; empty where there is none."""
+    runs = store.runs.latest(50, service=service, change=change)
+    return next((run.id for run in runs if run.challenger == fingerprint and run.state == "finished"), "")

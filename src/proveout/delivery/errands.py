@@ -102,7 +102,8 @@ async def send_by_apprise(body: Any) -> str:
         raise ErrandFailed("apprise is not installed: pip install proveout[alerts]") from None
     notes = body["alert"]["commonAnnotations"]
     sender = apprise.Apprise()
-    sender.add(_resolved(str(body["url"])))
+    if not sender.add(_resolved(str(body["url"]))):
+        raise ErrandFailed("the target's address names no service that apprise knows")
     sent = await asyncio.to_thread(sender.notify, body=notes["description"], title=notes["summary"])
     if not sent:
         raise ErrandFailed("apprise could not send it")

@@ -120,12 +120,14 @@ class _Comparison:
         if self.signal.kind == "rate":
             self.test.add(sum(challenger) / len(challenger) - sum(champion) / len(champion))
             return
-        above = sum(_above(one, other * (1 + self.signal.margin)) for one in challenger for other in champion)
+        above = sum(_above(one, other, self.signal.margin) for one in challenger for other in champion)
         self.test.add(above / (len(champion) * len(challenger)))
 
     def verdict(self) -> Verdict:
         if not all(self.counts):
             return "no_data"
+        if not self.signal.decides:
+            return "undecided"
         if self.test.p_worse <= ALPHA * self.signal.share:
             return "worse"
         return "not_worse" if self.test.p_not_worse <= ALPHA else "undecided"
@@ -160,6 +162,8 @@ class _Comparison:
         return middle if math.isfinite(middle) else None
 
     def _needs(self) -> int | None:
+        if not self.signal.decides:
+            return None
         if self.verdict() != "undecided" or not len(self.test):
             return 0 if self.verdict() in ("worse", "not_worse") else None
         worse, not_worse = self.test.growth
@@ -408,8 +412,13 @@ _NO_INTERVAL = Estimate(math.nan, math.nan, math.nan, 0)
 _MOST_WAITING = 100_000
 
 
-def _above(value: float, other: float) -> int:
-    return (value > other) - (value < other)
+def _above(value: float, other: float, margin: float) -> int:
+    """Whether a value is above another one with its margin (1) or below that (-1); neither where both failed. Two that
+    are free cost the same, which is within any margin.
+    """
+    if value == other:
+        return 0 if math.isinf(value) else -1
+    return (value > other * (1 + margin)) - (value < other * (1 + margin))
 
 
 def _sums(counts: list[list[int]]) -> tuple[int, int]:

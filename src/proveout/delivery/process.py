@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
-from proveout.delivery.alerts import BadAlert, heard_alerts
 from proveout.delivery.controller import Controller
+from proveout.delivery.door import Door
 from proveout.delivery.errands import Runner
 from proveout.delivery.git import GitError, Repository
 from proveout.delivery.scoring import OnlineScoring
@@ -22,19 +19,19 @@ from proveout.project import Project
 from proveout.project.problems import ProjectError
 from proveout.storage.errors import StoreError
 from proveout.storage.store import Store
-from proveout.wire import Responder, ServerRequest, serve
+from proveout.wire import serve
 
 log = logging.getLogger("proveout.controller")
 
 DECLARED = ("proveout.yaml", "environments/*.yaml", "services/*/*.yaml", "services/*/*/*")
-_JSON = (("content-type", "application/json"),)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a controller runs. `pull_s`: how often to ask git for what was merged; None: never.
 
-    `port` None opens no door; `token` must come as bearer with every alert, where it is set.
+    `port` None opens no door; `token` must come as bearer with every alert, where it is set. `approvers` are people
+    who may approve through the door, each with a token of their own.
     """
 
     environments: tuple[str, ...] | None = None
@@ -42,7 +39,8 @@ class Options:
     pull_s: float | None = None
     host: str = "127.0.0.1"
     port: int | None = None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
+    approvers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     once: bool = False
 
 
@@ -93,9 +91,12 @@ async def run_controller(
     scoring = OnlineScoring(store, declared, clock, environments=options.environments)
     server = None
     if options.port is not None:
-        door = _Door(controller, options.token)
+        door = Door(controller, store, declared, clock, alert_token=options.token, approvers=options.approvers)
         server = await serve(door, host=options.host, port=options.port)
-        announce(f"Alerts in Alertmanager's format are taken at http://{options.host}:{server.port}/alerts")
+        url = f"http://{options.host}:{server.port}"
+        announce(f"Alerts in Alertmanager's format are taken at {url}/alerts")
+        if options.approvers:
+            announce(f"Approvals are taken at {url}/approvals from {', '.join(options.approvers)}")
     names = ", ".join(options.environments or declared().environments) or "none"
     announce(f"Controlling environments: {names}. Ctrl-C stops it.")
     beside: dict[str, asyncio.Task[int]] = {}
@@ -141,44 +142,3 @@ def _pull(root: Path) -> None:
         Repository(root)("pull", "--quiet", "--ff-only")
     except GitError as error:
         log.warning("%s", error)
-
-
-class _Door:
-    """Alerts in, health out."""
-
-    def __init__(self, controller: Controller, token: str | None) -> None:
-        self._controller = controller
-        self._token = token
-
-    async def __call__(self, request: ServerRequest, responder: Responder) -> None:
-        path = request.path
-        if request.method == "GET" and path == "/healthz":
-            responder.reply(200, _JSON, b'{"status":"ok"}')
-        elif path != "/alerts":
-            responder.reply(404, _JSON, b'{"error":"there is POST /alerts and GET /healthz"}')
-        elif request.method != "POST":
-            responder.reply(405, (*_JSON, ("allow", "POST")), b'{"error":"POST it"}')
-        elif not self._allowed(request):
-            responder.reply(401, _JSON, b'{"error":"a bearer token is asked for"}')
-        else:
-            await self._alerts(request, responder)
-
-    def _allowed(self, request: ServerRequest) -> bool:
-        if self._token is None:
-            return True
-        given = request.headers.get("authorization") or ""
-        return hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode())
-
-    async def _alerts(self, request: ServerRequest, responder: Responder) -> None:
-        try:
-            heard = heard_alerts(msgspec.json.decode(request.body))
-        except (msgspec.DecodeError, BadAlert) as error:
-            responder.reply(400, _JSON, msgspec.json.encode({"error": str(error)}))
-            return
-        try:
-            acted = [await asyncio.to_thread(self._controller.hear, one) for one in heard]
-        except StoreError as error:
-            log.error("%s", error)
-            responder.reply(503, (*_JSON, ("retry-after", "5")), b'{"error":"the store can\'t be reached"}')
-            return
-        responder.reply(200, _JSON, msgspec.json.encode({"acted": acted}))

@@ -122,6 +122,8 @@ async def propose(
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
         repository("add", "--all", "--", ".", folder=folder)
+        if files:
+            repository("add", "--force", "--", *files, folder=folder)  # Whatever `.gitignore` says.
         if repository("status", "--porcelain", folder=folder):
             repository(*_identity(repository), "commit", "--quiet", "-m", f"{title}\n\n{_plain(body)}", folder=folder)
         commit = repository("rev-parse", "HEAD", folder=folder)

@@ -46,6 +46,7 @@ PATIENCE_S = 60.0
 """How long a copy waits for the answer that it copies."""
 
 NOTE_EVERY_S = 30.0
+NOTE_IDLE_S = 2.0
 MOST_TRIES = 5
 LONGEST_COMMENT = 500
 
@@ -82,6 +83,7 @@ class _Place:
     service: Service
     scoring: LiveScoring
     noted: float = 0.0
+    unsaved: bool = False
     tries: int = 0
     due: float = 0.0
     told: set[str] = field(default_factory=set[str])
@@ -197,6 +199,7 @@ class OnlineScoring:
             self._store.traces.after, position, service=rollout.service, environment=rollout.environment, limit=PAGE
         )
         if not seen:
+            await self._save(place, rollout, NOTE_IDLE_S)
             return False
         watched = {rollout.champion.fingerprint, rollout.challenger.fingerprint}
         due: list[tuple[int, Trace]] = []
@@ -300,7 +303,7 @@ class OnlineScoring:
     async def _note(
         self, place: _Place, rollout: Rollout, position: int, found: Sequence[_Found], spent: float, without: int
     ) -> None:
-        """Keep where it is: at once where money was spent, else every few seconds, for it may be read again."""
+        """Where it is, and what came of it."""
         day = self._day()
         before = place.scored if place.scored.day == day else Scored(position=place.scored.position, day=day)
         place.scored = Scored(
@@ -313,9 +316,14 @@ class OnlineScoring:
         )
         if without:
             self._tell(place, f"answers were sampled whose content is not kept; {HOW_TO_KEEP}")
+        place.unsaved = True
+        await self._save(place, rollout, 0.0 if spent else NOTE_EVERY_S)
+
+    async def _save(self, place: _Place, rollout: Rollout, every_s: float) -> None:
+        """Keep where it is: at once where money was spent, else now and then, for answers may be read again."""
         now = self._clock()
-        if spent or now - place.noted >= NOTE_EVERY_S:
-            place.noted = now
+        if place.unsaved and now - place.noted >= every_s:
+            place.noted, place.unsaved = now, False
             subject = f"{rollout.environment}/{rollout.service}"
             await self._store.events.append(EVENT, subject, msgspec.to_builtins(place.scored))
 

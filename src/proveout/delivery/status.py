@@ -202,10 +202,9 @@ def in_words(status: RolloutStatus) -> str:
         interval = "" if signal.low is None or signal.high is None else f"{signal.low:+.3f} to {signal.high:+.3f}"
         count = list(signal.n.values())[-1] if signal.n else 0
         more = f", about {signal.needs:,} more" if signal.needs else ""
-        more = more if signal.decides else " (only shown)"
         lines.append(
             f"  {signal.signal:<18}{_number(signal.champion):>10}{_number(signal.challenger):>12}  {interval:<20}"
-            f"{count:>7,}  {signal.verdict.replace('_', ' ')}{more}"
+            f"{count:>7,}  " + (f"{signal.verdict.replace('_', ' ')}{more}" if signal.decides else "only shown")
         )
     return "\n".join(lines)
 
