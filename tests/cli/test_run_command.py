@@ -261,6 +261,13 @@ def test_a_report_that_can_not_be_written_is_refused_before_anything_is_called(p
     assert proveout("run", "better", "-C", project, flag, tmp_path).code == 2
 
 
+@pytest.mark.parametrize("command", ["selftest", "loadtest"])
+def test_other_reports_are_refused_as_early(proveout, project, tmp_path, command):
+    ended = proveout(command, "answers", "-C", project, "--json", tmp_path / "none" / "out.json")
+    assert ended.code == 2
+    assert "out.json can't be written: its folder is not there" in ended.err
+
+
 def test_check_counts_what_there_is(proveout, project):
     ended = proveout("check", "-C", project)
     assert ended.code == 0
