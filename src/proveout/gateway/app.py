@@ -13,6 +13,7 @@ from proveout.gateway.catalog import CannotServe, Catalog
 from proveout.gateway.errors import JSON, Refused
 from proveout.gateway.export import Exporter
 from proveout.gateway.feedback import read_feedback
+from proveout.gateway.keys import Client as KnownClient
 from proveout.gateway.keys import Keyring
 from proveout.gateway.metrics import Metrics, Sample, merged, rendered
 from proveout.gateway.orders import Orders
@@ -56,7 +57,6 @@ class Gateway:
         self.sharing = Sharing(self.metrics)
         self._catalog = Catalog(environment, client, self.metrics, self.sharing)
         self._serving = Serving(self._catalog, self.link, self.metrics, self.sharing)
-        self._in_flight = self.metrics.count("proveout_gateway_in_flight_requests")
         self._others: Mapping[str, tuple[str, Handler]] = {
             "/v1/feedback": ("POST", self._feedback),
             "/v1/models": ("GET", self._models),
@@ -94,16 +94,9 @@ class Gateway:
         try:
             operation = _OPERATIONS.get(request.path)
             if operation is not None:
-                await self._answer(request, responder, operation)
+                await self._serving.answer(request, responder, *self._taken(request), operation)
             else:
-                found = self._others.get(request.path)
-                if found is None and request.path.startswith("/v1/models/"):
-                    found = ("GET", self._model)
-                method, handler = found or ("", None)
-                if handler is None:
-                    raise Refused(404, "there is no such path here", code="not_found")
-                _check_method(request, method)
-                await handler(request, responder)
+                await self._answer_other(request, responder)
         except Refused as refused:
             self.metrics.count("proveout_gateway_rejected_total", reason=refused.code).value += 1
             headers = (*refused.headers, *((("allow", refused.param or ""),) if refused.status == 405 else ()))
@@ -115,18 +108,28 @@ class Gateway:
         await self._catalog.aclose()
         await self.sharing.aclose()
 
-    async def _answer(self, request: ServerRequest, responder: Responder, operation: str) -> None:
+    def _taken(self, request: ServerRequest) -> tuple[Body, KnownClient | None]:
+        """What a request for a model says, and who sends it.
+
+        Raises:
+            Refused: it is not taken.
+        """
         _check_method(request, "POST")
         client = self._keyring.client(request.headers.get("authorization"))
-        if self._in_flight.value >= self._most:
+        if self._serving.in_flight.value >= self._most:
             what = "as many requests as this gateway takes are in flight"
             raise Refused(429, what, code="concurrency_limit", retry_after_s=1)
-        body = Body(request.body)
-        self._in_flight.value += 1
-        try:
-            await self._serving.answer(request, responder, body, client, operation)
-        finally:
-            self._in_flight.value -= 1
+        return Body(request.body), client
+
+    async def _answer_other(self, request: ServerRequest, responder: Responder) -> None:
+        found = self._others.get(request.path)
+        if found is None and request.path.startswith("/v1/models/"):
+            found = ("GET", self._model)
+        method, handler = found or ("", None)
+        if handler is None:
+            raise Refused(404, "there is no such path here", code="not_found")
+        _check_method(request, method)
+        await handler(request, responder)
 
     async def _feedback(self, request: ServerRequest, responder: Responder) -> None:
         self._keyring.client(request.headers.get("authorization"))
@@ -194,7 +197,7 @@ class Gateway:
         return {
             **self._state(),
             "redis": self.sharing.state,
-            "in_flight": int(self._in_flight.value),
+            "in_flight": int(self._serving.in_flight.value),
             "max_concurrency": self._most,
             "variants": variants,
             "processes": 1 + sum(1 for _ in self._siblings()),

@@ -66,21 +66,29 @@ class Attempt:
     def header_lines(self) -> bytes:
         return self._asked.header_lines + self._arm.header_lines
 
+    def plain_call(self) -> Call | None:
+        """The call, where the client's own messages pass through.
+
+        Raises:
+            Refused: there are none.
+        """
+        body = self._asked.body
+        if self._asked.operation == "chat":
+            if body.variables is not None:
+                return None
+            if "messages" not in body.fields:
+                raise Refused(400, "write `messages`, or `proveout: {variables}`", code="missing", param="messages")
+        return Call(body)
+
     async def prepared(self) -> Call:
-        """The call, with the variant's prompt rendered where the client sent variables for it.
+        """The call with the variant's prompt, rendered from the client's variables.
 
         Raises:
             Refused: the prompt can't be rendered from these variables.
         """
-        body = self._asked.body
-        if self._asked.operation != "chat":
-            return Call(body)
-        if body.variables is None:
-            if "messages" not in body.fields:
-                raise Refused(400, "write `messages`, or `proveout: {variables}`", code="missing", param="messages")
-            return Call(body)
-        messages = await rendered(self._arm.variant, body.variables, slow=self._arm.slow)
-        return Call(body, messages, body.variables)
+        variables = self._asked.body.variables or {}
+        messages = await rendered(self._arm.variant, variables, slow=self._arm.slow)
+        return Call(self._asked.body, messages, variables)
 
     async def from_cache(self, call: Call) -> bool:
         """Answer from the cache, if it can; whether it could."""
@@ -176,8 +184,10 @@ class Attempt:
                 raise
         if responder is not None:
             responder.reply(200, lines_of(answer.headers) + asked.header_lines + self._arm.header_lines, body)
-            self._keep(Kept(body, answer.headers, facts.usage, facts.finish))
-        self._capture(body)
+            if self._cache_key is not None:
+                self._keep(Kept(body, answer.headers, facts.usage, facts.finish))
+        if asked.captured:
+            self._capture(body)
 
     async def _streamed(self, place: Place, call: Call) -> None:
         asked = self._asked

@@ -38,6 +38,7 @@ class Serving:
         """Where traces are told to, beside the store."""
         self._catalog = catalog
         self._link = link
+        self.in_flight = metrics.count("proveout_gateway_in_flight_requests")
         self._metrics = metrics
         self._sharing = sharing
         self._shadows: set[asyncio.Task[None]] = set()
@@ -66,9 +67,11 @@ class Serving:
             what = f"{most} requests of this service are in flight, which is its limit"
             raise Refused(429, what, code="concurrency_limit", retry_after_s=1)
         load.in_flight += 1
+        self.in_flight.value += 1
         try:
             await self._serve(asked, arm, responder)
         finally:
+            self.in_flight.value -= 1
             load.in_flight -= 1
 
     async def aclose(self) -> None:
@@ -87,10 +90,11 @@ class Serving:
         operation: str,
         pinned: str | None,
     ) -> tuple[Asked, Arm]:
-        headers = request.headers
+        header = request.headers.first
         now = time.time()
         id = new_id(now)
-        unit = headers.get("x-proveout-unit") or body.user
+        unit, parent = header(b"x-proveout-unit"), header(b"traceparent")
+        unit = unit.decode("latin-1") if unit else body.user
         chosen, propensity = (pinned, 1.0) if pinned is not None else route.draw(unit or id)
         arm = self._catalog.arm(route, chosen)
         name, release = route.service.name, route.release
@@ -106,7 +110,7 @@ class Serving:
             propensity=propensity,
             unit=None if unit is None else unit_hash(name, unit),
             streamed=body.stream,
-            parent=headers.get("traceparent"),
+            parent=None if parent is None else parent.decode("latin-1"),
             client=None if client is None else client.name,
         )
         content = route.settings.content
@@ -164,8 +168,8 @@ class Serving:
         others = () if asked.pinned else (one for one in asked.route.fallbacks if one is not chosen)
         for arm in (chosen, *others):
             attempt = Attempt(asked, arm, responder)
-            call = await attempt.prepared()
-            if await attempt.from_cache(call):
+            call = attempt.plain_call() or await attempt.prepared()
+            if asked.route.load.cache is not None and await attempt.from_cache(call):
                 return attempt.content
             tried: list[Place] = []
             while (place := arm.place(tried)) is not None:
@@ -233,7 +237,7 @@ class Serving:
         try:
             arm.admit()
             attempt = Attempt(copy, arm, None)
-            call = await attempt.prepared()
+            call = attempt.plain_call() or await attempt.prepared()
             place = arm.place()
             if place is None:
                 raise UpstreamFailed("breaker", "the endpoint is left alone", again=False)

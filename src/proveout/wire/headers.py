@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import cast
 
@@ -66,10 +66,6 @@ class Headers:
         fields = list(self._fields)
         fields[index] = (fields[index][0], value)
         return Headers(fields)
-
-    def only(self, names: Container[bytes]) -> tuple[tuple[str, str], ...]:
-        """The (name, value) pairs of some fields, given by their names in lower case."""
-        return tuple([(key.decode("latin-1"), value.decode("latin-1")) for key, value in self._fields if key in names])
 
     def get_all(self, name: str) -> list[str]:
         """Every value of `name`, in order."""

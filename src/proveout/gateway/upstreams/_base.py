@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from proveout.gateway.bodies import Body
@@ -72,7 +72,7 @@ class UpstreamFailed(Exception):
 class Upstream(Protocol):
     """One place that can answer for a variant."""
 
-    async def whole(self, call: Call) -> Whole:
+    def whole(self, call: Call) -> Awaitable[Whole]:
         """A whole answer.
 
         Raises:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from proveout import wire
@@ -15,7 +16,7 @@ from proveout.project.records import ModelSpec
 
 MAX_ANSWER_BYTES = 64 * 2**20
 _OURS = ("proveout", "model")
-_PASSED_ON = frozenset({b"content-type", b"x-request-id", b"openai-processing-ms", b"openai-version"})
+_PASSED_ON = (b"content-type", b"x-request-id", b"openai-processing-ms", b"openai-version")
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _PATHS = {"embeddings": "/embeddings", "responses": "/responses"}
 _CLIENTS_FAULT = frozenset({400, 413, 422})
@@ -48,8 +49,8 @@ class DirectUpstream:
         self._renames = direct.renames
         self._asks_usage = direct.stream_usage
 
-    async def whole(self, call: Call) -> Whole:
-        return await self._exchange(self._direct, self._body(call))
+    def whole(self, call: Call) -> Awaitable[Whole]:
+        return self._exchange(self._direct, self._body(call))
 
     async def stream(self, call: Call, sink: Sink) -> None:
         await self._streamed(self._direct, self._body(call), sink)
@@ -160,7 +161,18 @@ class _Streamed:
 
 def passed_on(headers: wire.Headers) -> HeaderPairs:
     """The provider's headers that a client may see."""
-    return headers.only(_PASSED_ON)
+    return _pairs(*map(headers.first, _PASSED_ON))
+
+
+@lru_cache(maxsize=256)
+def _pairs(*values: bytes | None) -> HeaderPairs:
+    return tuple(
+        [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in zip(_PASSED_ON, values, strict=True)
+            if value is not None
+        ]
+    )
 
 
 def failed(error: ModelError, *, status: int | None = None) -> UpstreamFailed:
