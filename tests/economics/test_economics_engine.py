@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proveout.economics import EngineUnread, engine_load, engine_metrics, gpus, read_engine
+from proveout.economics.engine import EngineMetrics, Look, engine_seen, metrics_address
+from proveout.project import Lineage, Machine, ModelSpec, Variant
+from proveout.project.prompts import Prompt
 from proveout.wire import Client, serve
 
 PAGE = """\
@@ -80,3 +84,45 @@ def test_without_a_driver_there_are_no_gpus() -> None:
     for gpu in gpus():
         assert 0 <= gpu.busy <= 1
         assert 0 <= gpu.memory_used <= 1
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "sglang:num_running_reqs 4\nsglang:num_queue_reqs 2\nsglang:prompt_tokens_total 10\n"
+        "sglang:generation_tokens_total 20\nsglang:num_requests_total 3\n",
+        "tgi_batch_current_size 4\ntgi_queue_size 2\ntgi_request_input_length_sum 10\n"
+        'tgi_request_generated_tokens_sum 20\ntgi_request_success{method="batch"} 3\n',
+    ],
+)
+def test_other_engines_are_read_by_their_own_names(page: str) -> None:
+    found = engine_metrics(page)
+    assert (found.running, found.waiting) == (4, 2)
+    assert (found.input_tokens, found.output_tokens, found.finished) == (10, 20, 3)
+
+
+def test_many_looks_add_up() -> None:
+    def look(at: float, running: float, tokens: float, busy: float | None = None) -> Look:
+        return Look(at, EngineMetrics(running=running, cache_used=running / 10, output_tokens=tokens), busy)
+
+    assert engine_seen([look(0, 1, 0)]) is None
+    seen = engine_seen([look(0, 1, 0), look(5, 4, 700), look(10, 1, 1_000, 0.5)])
+    assert seen is not None
+    assert (seen.running, seen.most_running, seen.cache_used, seen.gpu_busy) == (2, 4, 0.4, 0.5)
+    assert (seen.load.output_tokens_per_s, seen.most_waiting) == (100, None)
+
+
+@pytest.mark.parametrize(
+    ("provider", "url", "declared", "address"),
+    [
+        ("vllm", "http://h:8000/v1", None, "http://h:8000/metrics"),
+        ("tgi", "http://h:8080/", None, "http://h:8080/metrics"),
+        ("openai-compatible", "http://h:8000/v1", None, None),
+        ("openai-compatible", "http://h:8000/v1", "http://h:9000/metrics", "http://h:9000/metrics"),
+    ],
+)
+def test_where_an_engine_shows_its_metrics(provider: str, url: str, declared: str | None, address: str | None) -> None:
+    machine = None if declared is None else Machine("h", metrics=declared)
+    model = ModelSpec(provider, "m", url)
+    variant = Variant("v", model, {}, Prompt(""), (), (), Lineage(), "f", Path(), machine=machine)
+    assert metrics_address(variant) == address

@@ -84,6 +84,7 @@ def loadtest(
 
 
 def _tested(directory: Path, service_name: str, names: list[str], asked: Asked, stop: _Stop) -> Report:
+    from proveout.cli.load_costs import with_costs
     from proveout.cli.running import load, service_named, variant_named
     from proveout.loadtest import LoadTest
 
@@ -107,23 +108,25 @@ def _tested(directory: Path, service_name: str, names: list[str], asked: Asked, 
         stopping=stop,
         tell=lambda words: print(words, file=sys.stderr),
     )
-    return _run(_measured(test, variants, asked, stop), stop)
+    return with_costs(project, service, variants, _run(_measured(test, variants, asked, stop), stop))
 
 
 async def _measured(test: LoadTest, variants: tuple[Variant, ...], asked: Asked, stop: _Stop) -> Report:
     import msgspec
 
+    from proveout.cli.load_costs import watched_engines
     from proveout.loadtest import CannotLoad
 
     calibration = (await _calibrated(asked, stop)).calibration if asked.calibrate else None
     work = test.saturate() if asked.saturation else test.compare() if len(variants) == 2 else test.run()
-    try:
-        await work
-    except CannotLoad:
-        if not test.report().runs:
-            raise
-        print(f"Ended early: {sys.exc_info()[1]}", file=sys.stderr)
-    return msgspec.structs.replace(test.report(), calibration=calibration)
+    async with watched_engines(variants) as engines:
+        try:
+            await work
+        except CannotLoad:
+            if not test.report().runs:
+                raise
+            print(f"Ended early: {sys.exc_info()[1]}", file=sys.stderr)
+    return msgspec.structs.replace(test.report(), calibration=calibration, engines=tuple(engines))
 
 
 async def _calibrated(asked: Asked, stop: _Stop) -> Report:

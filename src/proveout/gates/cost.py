@@ -231,8 +231,8 @@ def _words(table: ScoreTable, costs: _Costs, test: PairedTest, *, equal: bool) -
     more = [f"{_token_change(table, costs, kind):+.3g} {kind}" for kind in ("input", "output")]
     return (
         "cheaper than the champion, which a margin of 0 % asks where costs differ at all",
-        f"dearer than the champion by {test.difference.value:.2%} ({' and '.join(more)} tokens a request), and a margin "
-        "of 0 % allows none of it",
+        f"dearer than the champion by {test.difference.value:.2%} ({' and '.join(more)} tokens a request), and a "
+        "margin of 0 % allows none of it",
     )
 
 

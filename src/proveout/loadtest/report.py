@@ -11,6 +11,7 @@ import numpy as np
 
 from proveout.loadtest.compare import Compared
 from proveout.loadtest.figures import Run
+from proveout.loadtest.hosting import EngineFigures, HostedLoad
 from proveout.loadtest.records import STOPPED, Records
 from proveout.loadtest.saturation import Saturation, Scaling
 from proveout.statistics import Estimate
@@ -133,6 +134,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     started: str = ""
     version: str = ""
     interrupted: bool = False
+    hosting: tuple[HostedLoad, ...] = ()
+    engines: tuple[EngineFigures, ...] = ()
 
     @property
     def valid(self) -> bool:

@@ -115,7 +115,8 @@ class Machine:
     """The machines of one replica of a variant: `count` of the price book's host `host`.
 
     `goodput` is the requests per second at which a replica keeps all SLOs, where that is declared; `headroom` the share
-    of it that is planned with; `spare` the replicas kept beside those that the peak needs.
+    of it that is planned with; `spare` the replicas kept beside those that the peak needs; `metrics` the address of the
+    engine's metrics page.
     """
 
     host: str
@@ -123,6 +124,7 @@ class Machine:
     goodput: float | None = None
     headroom: float = 0.8
     spare: int = 0
+    metrics: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from markupsafe import Markup
 from proveout.reports.figures import Scale
 from proveout.reports.html import _environment, _hash, _source
 from proveout.reports.load_charts import distribution_chart, load_chart, timeline_chart
+from proveout.reports.load_costs import costs_in_words
 from proveout.reports.loadtest_text import schedule_in_words
+from proveout.reports.money_charts import load_cost_chart
 
 if TYPE_CHECKING:
     from proveout.loadtest.report import Report
@@ -19,7 +21,7 @@ MOST_RUNS = 60
 
 def loadtest_html(report: Report) -> str:
     """The page: what it adds up to, every run's figures, and the pictures."""
-    style = _source("scorecard.css") + _source("loadtest.css")
+    style = _source("scorecard.css") + _source("money.css") + _source("loadtest.css")
     runs = report.runs[:MOST_RUNS]
     compared = report.comparison is not None
     shown = report.series[:2] if compared else report.series[-1:]
@@ -29,6 +31,8 @@ def loadtest_html(report: Report) -> str:
         .get_template("loadtest.html")
         .render(
             report=report,
+            costs_in_words=costs_in_words,
+            load_cost_chart=load_cost_chart,
             runs=runs,
             runs_left_out=len(report.runs) - len(runs),
             style=Markup(style),  # noqa: S704 (our own file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from proveout.reports.figures import Scale
+from proveout.reports.load_costs import costs_in_words
 from proveout.reports.text import counted, phrase
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def loadtest_in_words(report: Report) -> str:
         lines += [f"Capacity of {phrase(report.saturation.variant, 60)}: {report.saturation.words}"]
     if report.comparison is not None:
         lines += _comparison(report.comparison)
+    lines += costs_in_words(report)
     if report.calibration is not None:
         lines.append(report.calibration.words)
     if report.interrupted:

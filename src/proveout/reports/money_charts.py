@@ -34,6 +34,7 @@ from proveout.reports.words import name
 
 if TYPE_CHECKING:
     from proveout.gates.scorecard import BreakEven, MonthlyImpact
+    from proveout.loadtest.hosting import HostedLoad
     from proveout.reports.money import WasteLine
 
 BASE, HEIGHT = 116.0, 92.0
@@ -213,3 +214,37 @@ def short(count: float) -> str:
         if count >= size:
             return f"{count / size:g}{unit}"
     return f"{count:g}"
+
+
+def load_cost_chart(loads: Sequence[HostedLoad]) -> Markup:
+    """Dollars a request by the good requests that share a replica; nothing for a single load."""
+    points = sorted((load.goodput, load.usd_per_request) for load in loads)
+    if len(points) < 2 or not all(known(x) and known(y) for x, y in points):
+        return NO_PICTURE
+    width, left, base, high = 900.0, 74.0, 208.0, 14.0
+    right, top = points[-1][0] * 1.05, max(y for _, y in points) * 1.08
+    if not right > 0 or not top > 0:
+        return NO_PICTURE
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return left + x / right * (width - left - EDGE), base - y / top * (base - high)
+
+    places = [at(*point) for point in points]
+    parts = [
+        Markup('<path class="axis" d="M{l} {b}H{r}M{l} {b}V{t}"/>').format(l=left, b=base, r=width - EDGE, t=high),
+        *(
+            words_at("tick", f"{at(tick, 0)[0]:.1f}", base + 17, f"{tick:g}", "middle")
+            for tick in Axis(0.0, right).ticks(6)
+            if 0 <= tick <= right
+        ),
+        *(
+            words_at("tick", f"{left - 8:.1f}", at(0, tick)[1] + 4, usd(tick), "end")
+            for tick in Axis(0.0, top).ticks(4)
+            if 0 <= tick <= top
+        ),
+        Markup('<path class="line challenger" d="M{}"/>').format("L".join(f"{x:.1f} {y:.1f}" for x, y in places)),
+        *(Markup('<circle class="line challenger" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(x, y) for x, y in places),
+        words_at("aside", f"{(left + width) / 2:.1f}", base + 36, "good requests/s of one replica", "middle"),
+    ]
+    told = ", ".join(f"{usd(y)} at {x:.3g}/s" for x, y in points)
+    return svg(width, base + 42, f"Dollars a request by good requests/s of one replica: {told}.", parts, look="wide")

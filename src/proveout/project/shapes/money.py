@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from proveout.project.shapes._base import Amount, Count, Name, Refusal, Shape, Weight, checked_by
+from proveout.project.shapes.model import Address
 
 
 class WorthShape(Shape):
@@ -72,6 +73,12 @@ class MachineShape(Shape):
         description="Requests a second at which one replica keeps all SLOs. By default what "
         "`proveout loadtest SERVICE VARIANT --saturation` last measured.",
         examples=[6.0],
+    )
+    metrics: Address | None = Field(
+        default=None,
+        description="The engine's metrics page, in the names of vLLM, SGLang or TGI. By default `/metrics` beside the "
+        "API of these providers.",
+        examples=["http://10.0.0.7:8000/metrics"],
     )
     headroom: Weight = Field(
         default=0.8, description="The share of the goodput that is planned with.", examples=["80%"]
