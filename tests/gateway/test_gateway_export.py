@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gateway_world import completion, run, until, world
+from google.protobuf.json_format import MessageToDict
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from proveout.observability import conventions as names
+from proveout.observability import otlp
 from proveout.testing.faults import Answer, FaultServer
 
 GOOD = Answer.json(completion())
@@ -20,10 +25,16 @@ PARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 def spans(collector: FaultServer) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for one in collector.received:
-        for resource in one.json()["resourceSpans"]:
+        assert one.headers.get("content-type") == "application/x-protobuf"
+        for resource in MessageToDict(ExportTraceServiceRequest.FromString(one.body))["resourceSpans"]:
             for scope in resource["scopeSpans"]:
                 found += scope["spans"]
     return found
+
+
+def hexed(id: str) -> str:
+    """An id as JSON's base64 gives it."""
+    return base64.b64decode(id).hex()
 
 
 def attributes(span: dict[str, Any]) -> dict[str, Any]:
@@ -61,11 +72,10 @@ def test_a_request_is_a_span_of_the_callers_trace(tmp_path: Path, monkeypatch: p
                 await until(lambda: len(spans(collector)) == 3)
         sampled, alone, failed = spans(collector)
         assert (collector.received[0].target, collector.received[0].headers.get("x-token")) == ("/v1/traces", "token")
-        assert (sampled["traceId"], sampled["parentSpanId"]) == ("a" * 32, "b" * 16)
+        assert (hexed(sampled["traceId"]), hexed(sampled["parentSpanId"])) == ("a" * 32, "b" * 16)
         assert "parentSpanId" not in alone
         for span in (sampled, alone, failed):
-            assert re.fullmatch("[0-9a-f]{32}", span["traceId"])
-            assert re.fullmatch("[0-9a-f]{16}", span["spanId"])
+            assert (len(hexed(span["traceId"])), len(hexed(span["spanId"]))) == (32, 16)
             assert int(span["endTimeUnixNano"]) >= int(span["startTimeUnixNano"])
         said = attributes(sampled)
         assert said[names.TRACE] == first.headers.get("x-proveout-trace-id")
@@ -73,7 +83,7 @@ def test_a_request_is_a_span_of_the_callers_trace(tmp_path: Path, monkeypatch: p
         assert (said[names.INPUT_TOKENS], said[names.OUTPUT_TOKENS]) == ("9", "3")
         assert said[names.FINISH_REASONS] == {"values": [{"stringValue": "stop"}]}
         assert sampled["name"] == "chat model-base"
-        assert (failed["status"]["code"], attributes(failed)[names.ERROR_TYPE]) == (2, "auth")
+        assert (failed["status"]["code"], attributes(failed)[names.ERROR_TYPE]) == ("STATUS_CODE_ERROR", "auth")
         assert "hello" not in str(spans(collector))
 
     run(main())
@@ -100,3 +110,29 @@ def test_names_stand_in_one_module_only() -> None:
     for path in sources.rglob("*.py"):
         if path != Path(names.__file__):
             assert "gen_ai." not in path.read_text(), path
+
+
+TEXTS = st.text(max_size=300)
+VALUES = st.one_of(
+    TEXTS, st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False), st.lists(TEXTS, max_size=3)
+)
+
+
+@given(st.dictionaries(TEXTS, VALUES, max_size=5), TEXTS, st.integers(0, 2**64 - 1), st.one_of(st.none(), TEXTS))
+def test_spans_are_read_by_opentelemetrys_own_library(
+    values: dict[str, otlp.Value], name: str, at: int, error: str | None
+) -> None:
+    span = otlp.Span(b"t" * 16, b"s" * 8, b"", name, at, at, {**values, "left.out": None}, error)
+    found = ExportTraceServiceRequest.FromString(otlp.request([span], {"service.name": "x"}, "scope"))
+    (resource,) = found.resource_spans
+    (read,) = resource.scope_spans[0].spans
+    assert (read.trace_id, read.span_id, read.parent_span_id, read.kind) == (span.trace, span.id, b"", 3)
+    assert (read.name, read.start_time_unix_nano, read.end_time_unix_nano) == (name, at, at)
+    assert (read.status.code, read.status.message) == ((0, "") if error is None else (2, error))
+    assert resource.scope_spans[0].scope.name == "scope"
+    told = {}
+    for one in read.attributes:
+        kind = one.value.WhichOneof("value")
+        value = getattr(one.value, kind)
+        told[one.key] = [item.string_value for item in value.values] if kind == "array_value" else value
+    assert told == values

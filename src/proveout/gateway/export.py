@@ -1,4 +1,4 @@
-"""Traces as OTLP over HTTP (JSON), for whatever a team looks at traces with. Never in a request's way: what can't be
+"""Traces as OTLP over HTTP, for whatever a team looks at traces with. Never in a request's way: what can't be
 sent in time is dropped and counted; the store keeps the traces that decisions rest on."""
 
 from __future__ import annotations
@@ -8,12 +8,11 @@ import logging
 import re
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-import orjson
+from typing import NamedTuple
 
 from proveout.gateway.metrics import Metrics
 from proveout.observability import conventions as names
+from proveout.observability import otlp
 from proveout.project.records import Project, Secret
 from proveout.storage.records import Trace
 from proveout.wire import Client, Timeouts, WireError
@@ -26,8 +25,6 @@ PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 _TIMEOUTS = Timeouts(connect=5, total=10)
 _PARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
-_CLIENT_SPAN = 3
-_ERROR = 2
 
 
 class Finished(NamedTuple):
@@ -43,7 +40,7 @@ class Exporter:
 
     def __init__(self, url: str, headers: Mapping[str, str], project: str, client: Client, metrics: Metrics) -> None:
         self._url = url
-        self._headers = tuple({"content-type": "application/json", **headers}.items())
+        self._headers = tuple({"content-type": otlp.CONTENT_TYPE, **headers}.items())
         self._project = project
         self._client = client
         self._waiting: deque[Finished] = deque()
@@ -80,7 +77,7 @@ class Exporter:
 
     async def _send(self, batch: list[Finished]) -> bool | None:
         """Whether a batch was taken; None where it may be sent again."""
-        body = orjson.dumps(payload(batch, self._project))
+        body = payload(batch, self._project)
         try:
             response = await self._client.send("POST", self._url, headers=self._headers, body=body, timeouts=_TIMEOUTS)
         except WireError as error:
@@ -112,20 +109,19 @@ def open_exporter(project: Project, client: Client, metrics: Metrics) -> Exporte
     return Exporter(url, headers, project.name, client, metrics)
 
 
-def payload(batch: list[Finished], project: str) -> dict[str, Any]:
-    """An ExportTraceServiceRequest in OTLP's JSON mapping."""
-    resource = {"attributes": _attributes({names.SERVICE_NAME: "proveout-gateway", "proveout.project": project})}
-    scope = {"scope": {"name": "proveout.gateway"}, "spans": [span(one) for one in batch]}
-    return {"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]}
+def payload(batch: list[Finished], project: str) -> bytes:
+    """The body of an export."""
+    resource = {names.SERVICE_NAME: "proveout-gateway", names.PROJECT: project}
+    return otlp.request(map(span, batch), resource, "proveout.gateway")
 
 
-def span(finished: Finished) -> dict[str, Any]:
+def span(finished: Finished) -> otlp.Span:
     """One request as a client span of the GenAI conventions."""
     trace, provider, model = finished
     operation = names.operation_name(trace.operation)
     parent = _parent(trace)
     start = int(trace.started * 1e9)
-    attributes = {
+    attributes: dict[str, otlp.Value] = {
         names.OPERATION: operation,
         names.PROVIDER: names.provider_name(provider),
         names.REQUEST_MODEL: model or None,
@@ -151,37 +147,21 @@ def span(finished: Finished) -> dict[str, Any]:
         names.CACHED: trace.cached,
         names.ATTEMPTS: trace.attempts,
         names.SHADOW_OF: trace.shadow_of,
+        names.GUARDS: trace.guards,
     }
-    made = {
-        "traceId": trace.id if parent is None else parent[0],
-        "spanId": trace.id[16:],
-        "name": f"{operation} {model}".rstrip(),
-        "kind": _CLIENT_SPAN,
-        "startTimeUnixNano": str(start),
-        "endTimeUnixNano": str(start + int(trace.e2e * 1e9)),
-        "attributes": _attributes(attributes),
-        "status": {"code": _ERROR, "message": trace.error} if trace.error is not None else {},
-    }
-    return made if parent is None else {**made, "parentSpanId": parent[1]}
+    return otlp.Span(
+        trace=bytes.fromhex(trace.id if parent is None else parent[0]),
+        id=bytes.fromhex(trace.id[16:]),
+        parent=b"" if parent is None else bytes.fromhex(parent[1]),
+        name=f"{operation} {model}".rstrip(),
+        start=start,
+        end=start + int(trace.e2e * 1e9),
+        attributes=attributes,
+        error=trace.error,
+    )
 
 
 def _parent(trace: Trace) -> tuple[str, str, str] | None:
     """Trace, span and flags of a `traceparent` header (W3C Trace Context); None where it is none."""
     found = _PARENT.match(trace.parent) if trace.parent else None
     return None if found is None else (found[1], found[2], found[3])
-
-
-def _attributes(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"key": name, "value": _value(value)} for name, value in values.items() if value is not None]
-
-
-def _value(value: Any) -> dict[str, Any]:
-    if isinstance(value, bool):
-        return {"boolValue": value}
-    if isinstance(value, int):
-        return {"intValue": str(value)}
-    if isinstance(value, float):
-        return {"doubleValue": value}
-    if isinstance(value, list):
-        return {"arrayValue": {"values": [_value(one) for one in value]}}
-    return {"stringValue": str(value)}

@@ -33,6 +33,8 @@ COST = "proveout.cost.usd"
 CACHED = "proveout.cached"
 ATTEMPTS = "proveout.attempts"
 SHADOW_OF = "proveout.shadow_of"
+GUARDS = "proveout.guards"
+PROJECT = "proveout.project"
 
 _OPERATIONS = {"chat": "chat", "embeddings": "embeddings", "responses": "generate_content"}
 _PROVIDERS = {
