@@ -9,7 +9,9 @@ from calls_models import ScriptedModel, answer, ask, failure
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proveout import wire
 from proveout.models import Generation, ModelError
+from proveout.models.providers._failures import Failures
 from proveout.models.retry import LONGEST_PAUSE_S, PATIENCE_S, Retrying, backoff
 from proveout.wire import run
 
@@ -132,3 +134,18 @@ def test_tries_that_an_endpoint_bills_in_vain_are_counted() -> None:
 def test_a_refused_try_is_not_billed() -> None:
     assert failure("timeout", status=408).discarded == 0
     assert failure("overloaded", status=529).discarded == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "billed"),
+    [
+        (wire.TimedOut("late", phase="connect"), 0),
+        (wire.TimedOut("late", phase="idle"), 1),
+        (wire.ConnectionCut("gone", received=0, head=False), 0),
+        (wire.ConnectionCut("gone", received=10, head=True), 1),
+        (wire.ConnectFailed("refused"), 0),
+        (wire.ClientClosed("closed"), 0),
+    ],
+)
+def test_only_an_endpoint_that_was_seen_to_work_bills(error: wire.WireError, billed: int) -> None:
+    assert Failures("endpoint").of_wire(error).discarded == billed

@@ -111,9 +111,13 @@ class Failures:
         return ModelError(f"{self._about}: {self._shown(what)}", kind=kind, **others)
 
     def of_wire(self, error: wire.WireError) -> ModelError:
-        """An exchange that brought no whole response."""
+        """An exchange that brought no whole response. One that ended before the endpoint was seen to work on it is not
+        counted as billed."""
         kind = next((kind for shape, kind in _WIRE if isinstance(error, shape)), Kind("connect", True))
-        return self.error(kind.word, str(error), retryable=kind.retryable)
+        worked = not isinstance(error, wire.ClientClosed) and (
+            error.phase != "connect" if isinstance(error, wire.TimedOut) else getattr(error, "head", True)
+        )
+        return self.error(kind.word, str(error), retryable=kind.retryable, discarded=None if worked else 0)
 
     def of_reading(self, error: BaseException) -> ModelError:
         """An answer whose shape is not the API's."""
