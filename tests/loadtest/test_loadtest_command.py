@@ -105,16 +105,49 @@ def test_a_sweep_by_sizes_is_measured_and_told(project):
     assert done.returncode in measured(report)
 
 
-def test_a_comparison_takes_turns_and_gives_a_verdict(project, server):
+def test_a_comparison_takes_turns_at_the_rate_and_at_one_and_a_half_times_it(project, server):
     server.become(Behaviour(first_s=0.01, step_s=0.002, answer_tokens=6))
-    done, report = loadtest(project, "answers", "base", "other", "--requests", "70", "--rate", "15")
-    comparison = report["comparison"]
-    assert (comparison["interleave"], comparison["pairs"]) == ("blocks", 20)
-    assert [run["variant"] for run in report["runs"]] == ["base", "other"]
-    assert [metric["metric"] for metric in comparison["metrics"]] == ["ttft_p95", "e2e_p95"]
-    assert comparison["verdict"] in ("pass", "inconclusive", "fail")
-    expected = {"pass": 0, "fail": 1, "inconclusive": 3}[comparison["verdict"]]
+    done, report = loadtest(project, "answers", "base", "other", "--requests", "60", "--rate", "30")
+    first, second = report["comparisons"]
+    assert report["comparison"] == first
+    assert (first["interleave"], first["pairs"]) == ("blocks", 20)
+    assert [(one["load"], one["schedule"]["rate"]) for one in (first, second)] == [(1.0, 30.0), (1.5, 45.0)]
+    assert [run["variant"] for run in report["runs"]] == ["base", "other"] * 2
+    assert [metric["metric"] for metric in first["metrics"]] == ["ttft_p95", "e2e_p95"]
+    assert first["verdict"] in ("pass", "inconclusive", "fail")
+    expected = {"pass": 0, "fail": 1, "inconclusive": 3}[first["verdict"]]
     assert done.returncode == (expected if measured(report) == (0,) else 4)
+    assert "at 30 requests/s: " in done.stdout
+    assert "at 45 requests/s (1.5 times the rate; decides nothing): " in done.stdout
+
+
+def test_without_a_rate_the_services_own_traffic_is_compared_at(project, server):
+    server.become(Behaviour(first_s=0.01, step_s=0.002, answer_tokens=6))
+    declared = project / "services" / "answers" / "service.yaml"
+    service = json.loads(declared.read_text())
+    service["traffic"] = {"requests_per_month": 50 * 2_628_000, "peak_to_mean": 1.2}
+    declared.write_text(json.dumps(service))
+    _, report = loadtest(project, "answers", "base", "other", "--requests", "30", "--surge", "1")
+    (comparison,) = report["comparisons"]
+    assert comparison["schedule"] == {"kind": "poisson", "rate": 60.0}
+    assert comparison["rate_from"] == "the service's peak traffic, 1.2 times its mean"
+
+
+def test_a_grid_of_sizes_and_loads_is_one_table_and_one_picture(project, server):
+    server.become(Behaviour(first_s=0.002, step_s=0.001, token_s=0.0))
+    page = project / "grid.html"
+    sizes = ("--input-tokens", "short,16", "--output-tokens", "4,short")
+    done, report = loadtest(project, "answers", *sizes, "--concurrency", "2,8", "--requests", "12", "--html", str(page))
+    runs = [
+        (run["workload"]["input_tokens"], run["workload"]["output_tokens"], run["schedule"]["concurrency"])
+        for run in report["runs"]
+    ]
+    assert runs == [(asked, answered, level) for asked in (128, 16) for answered in (4, 32) for level in (2, 8)]
+    table = [line for line in done.stdout.splitlines() if " at once " in line]
+    assert len(table) == 8
+    html = page.read_text()
+    assert html.count('class="grid"') >= 3
+    assert html.count("<details") == 8
 
 
 def test_a_trace_is_replayed(project):
@@ -130,7 +163,21 @@ def test_a_trace_is_replayed(project):
 
 def test_the_page_shows_the_runs_and_runs_no_foreign_code(project):
     page = project / "out.html"
-    proveout(project, "loadtest", "answers", "base", "other", "--requests", "20", "--rate", "20", "--html", str(page))
+    proveout(
+        project,
+        "loadtest",
+        "answers",
+        "base",
+        "other",
+        "--requests",
+        "20",
+        "--rate",
+        "40",
+        "--surge",
+        "1",
+        "--html",
+        str(page),
+    )
     html = page.read_text()
     assert html.count("<svg") >= 4
     assert "default-src 'none'" in html
@@ -171,7 +218,7 @@ def test_capacity_is_searched_for(project, server):
     service = json.loads(declared.read_text())
     service["objectives"]["latency"]["slo"] = {"ttft_p95": "200ms"}
     declared.write_text(json.dumps(service))
-    done, report = loadtest(project, "answers", "--saturation", "--requests", "60", "--timeout", "20")
+    done, report = loadtest(project, "answers", "--saturation", "--requests", "12", "--timeout", "20")
     found = report["saturation"]
     assert found["probes"][0]["state"] in ("kept", "unresolved")
     assert 10 < found["rate"] < 60
@@ -203,7 +250,9 @@ def test_imported_results_are_shown_without_a_project(tmp_path):
         (["answers", "none"], "no variant 'none'"),
         (["answers", "--rate", "quick"], "write 25, 5..50"),
         (["answers", "--concurrency", "2", "--rate", "5"], "a cap is --max-concurrency"),
-        (["answers", "--rate", "5", "--input-tokens", "long"], "--input-tokens long"),
+        (["answers", "--rate", "5", "--input-tokens", "huge"], "--input-tokens huge"),
+        (["answers", "--concurrency", "two"], "--concurrency two: write a number of requests at once"),
+        (["answers", "--saturation", "--input-tokens", "8,16", "--output-tokens", "4"], "takes one size"),
         (["answers", "--trace", "none.csv"], "none.csv can't be read"),
         (["answers", "base", "other", "base"], "one variant to measure, or two"),
         ([], "name the service"),

@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proveout.loadtest.schedules import Closed, Open, Stage, bursts, constant, parsed_rate, piecewise, poisson, ramp
+from proveout.loadtest.pacing import Load, Pace, expected_rate, practical_rate
+from proveout.loadtest.schedules import (
+    Closed,
+    Open,
+    Stage,
+    Trace,
+    bursts,
+    constant,
+    parsed_rate,
+    piecewise,
+    poisson,
+    ramp,
+)
 from proveout.loadtest.traces import TraceError, read_trace
 
 AZURE = Path(__file__).parents[2] / "../shared/data/azure-llm-trace/conv.csv"
@@ -116,3 +128,27 @@ def test_a_bad_trace_is_named_by_file_and_line(tmp_path, name, text, said):
     path.write_text(text)
     with pytest.raises(TraceError, match=said):
         read_trace(path)
+
+
+def test_faster_is_the_same_shape_at_a_higher_rate():
+    assert poisson(10).faster(1.5) == poisson(15)
+    assert ramp(2, 10, 5).faster(2) == ramp(4, 20, 5)
+    trace = Trace((0.0, 3.0), (1, 1), (1, 1), 2.0).faster(1.5)
+    assert list(trace.times()) == [0.0, 1.0]
+
+
+def test_the_expected_rate_is_the_declared_traffic_with_its_peak():
+    assert expected_rate({}) is None
+    mean = expected_rate({"requests_per_month": 2_628_000})
+    assert (mean.rate, mean.words) == (1.0, "the service's mean traffic")
+    assert expected_rate({"requests_per_month": 2_628_000, "peak_to_mean": 3}).rate == 3.0
+
+
+def test_a_comparison_is_made_at_the_expected_rate_or_says_why_at_a_higher_one():
+    pace = Pace(answer_s=0.1, rate=5.0)
+    busy = Load(40.0, "the service's mean traffic")
+    assert practical_rate(busy, pace, 120, local=True) is busy
+    quiet = practical_rate(Load(0.1, "the service's mean traffic"), pace, 120, local=True)
+    assert quiet.rate == 5.0
+    assert "more than the service's mean traffic of 0.1/s" in quiet.words
+    assert "declares no traffic" in practical_rate(None, pace, 120, local=True).words

@@ -271,12 +271,17 @@ def loadtest(
     ] = None,
     project: ProjectDir = Path("."),
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", min=1, metavar="N", help="Closed loop: N requests at once.")
+        str | None,
+        typer.Option("--concurrency", metavar="N", help="Closed loop: N requests at once; 1,8,32 sweeps."),
     ] = None,
     rate: Annotated[
         str | None,
         typer.Option("--rate", metavar="R", help="Open loop: requests/s; 5..50 is a ramp, 10@30s,40@30s are pieces."),
     ] = None,
+    surge: Annotated[
+        float,
+        typer.Option("--surge", min=1.0, metavar="X", help="Compare at X times the rate as well; 1: don't."),
+    ] = 1.5,
     arrivals: Annotated[
         str, typer.Option("--arrivals", metavar="KIND", help="How --rate arrives: poisson, constant or bursts.")
     ] = "poisson",
@@ -291,10 +296,14 @@ def loadtest(
         float | None, typer.Option("--duration", min=0.1, metavar="S", help="Seconds to send for.")
     ] = None,
     input_tokens: Annotated[
-        str | None, typer.Option("--input-tokens", metavar="N", help="Prompts of N tokens; 64,512 makes a grid.")
+        str | None,
+        typer.Option(
+            "--input-tokens", metavar="N", help="Prompts of N tokens, or short, medium, long; several: a grid."
+        ),
     ] = None,
     output_tokens: Annotated[
-        str | None, typer.Option("--output-tokens", metavar="N", help="Answers of N tokens; 16,128 makes a grid.")
+        str | None,
+        typer.Option("--output-tokens", metavar="N", help="Answers of N tokens, or short, medium, long; as above."),
     ] = None,
     shared_prefix: Annotated[
         int, typer.Option("--shared-prefix", min=0, metavar="N", help="Tokens that all made prompts begin with.")
@@ -328,6 +337,7 @@ def loadtest(
     asked = loading.Asked(
         concurrency=concurrency,
         rate=rate,
+        surge=surge,
         arrivals=arrivals,
         trace=trace,
         time_scale=time_scale,

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     from proveout.project import Example, Service, Variant
 
 MOST_EXAMPLES = 2000
+_TOKENS = "tokens such as 128, or several as 64,512,2048, or short, medium and long"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """The flags as typed; None where not given."""
 
-    concurrency: int | None = None
+    concurrency: str | None = None
     rate: str | None = None
+    surge: float = 1.5
     arrivals: str = "poisson"
     trace: Path | None = None
     time_scale: float = 1.0
@@ -98,6 +100,8 @@ def _tested(directory: Path, service_name: str, names: list[str], asked: Asked, 
     _require_secrets(project, variants)
     declared = service.objectives.get("latency")
     settings = _settings(asked)
+    if asked.saturation and max(len(settings.input_tokens), len(settings.output_tokens)) > 1:
+        raise BadInput("--saturation takes one size of prompts and one of answers")
     test = LoadTest(
         variants,
         [] if settings.sized else _examples(service),
@@ -105,6 +109,7 @@ def _tested(directory: Path, service_name: str, names: list[str], asked: Asked, 
         settings,
         margin=declared.margin if declared else 0.10,
         service=service.name,
+        traffic=service.traffic,
         stopping=stop,
         tell=lambda words: print(words, file=sys.stderr),
     )
@@ -135,7 +140,7 @@ async def _calibrated(asked: Asked, stop: _Stop) -> Report:
     print("Measuring this client's own floor against a reference server ...", file=sys.stderr)
     settings = _settings(asked)
     found, _ = await calibrate(
-        concurrency=settings.concurrency,
+        concurrency=max(settings.concurrency, default=None),
         schedule=settings.schedule,
         requests=settings.requests,
         output_tokens=settings.output_tokens[0] if settings.output_tokens else 64,
@@ -148,22 +153,26 @@ async def _calibrated(asked: Asked, stop: _Stop) -> Report:
 
 def _settings(asked: Asked) -> Settings:
     from proveout.loadtest import Settings
+    from proveout.loadtest.workloads import INPUT_SIZES, OUTPUT_SIZES
 
     if asked.concurrency is not None and (asked.rate or asked.trace):
         raise BadInput("--concurrency is a closed loop, --rate and --trace are open ones; a cap is --max-concurrency")
     return Settings(
-        concurrency=asked.concurrency,
+        concurrency=_numbers(
+            asked.concurrency, "--concurrency", {}, "requests at once such as 8, or several as 1,8,32"
+        ),
         schedule=_schedule(asked),
         requests=asked.requests,
         duration=asked.duration,
-        input_tokens=_sizes(asked.input_tokens, "--input-tokens"),
-        output_tokens=_sizes(asked.output_tokens, "--output-tokens"),
+        input_tokens=_numbers(asked.input_tokens, "--input-tokens", INPUT_SIZES, _TOKENS),
+        output_tokens=_numbers(asked.output_tokens, "--output-tokens", OUTPUT_SIZES, _TOKENS),
         shared_prefix=asked.shared_prefix,
         max_concurrency=asked.max_concurrency,
         workers=asked.workers,
         timeout_s=asked.timeout,
         seed=asked.seed,
         max_calls=asked.max_calls,
+        surge=asked.surge,
     )
 
 
@@ -178,16 +187,17 @@ def _schedule(asked: Asked) -> Open | Trace | None:
         raise BadInput(str(error)) from None
 
 
-def _sizes(text: str | None, flag: str) -> tuple[int, ...]:
+def _numbers(text: str | None, flag: str, names: Mapping[str, int], what: str) -> tuple[int, ...]:
+    """Whole numbers above 0, or names that stand for some, between commas."""
     if text is None:
         return ()
     try:
-        sizes = tuple(int(part) for part in text.split(","))
+        numbers = tuple(names.get(part.strip(), 0) or int(part) for part in text.split(","))
     except ValueError:
-        sizes = ()
-    if not sizes or min(sizes) < 1:
-        raise BadInput(f"{flag} {text}: write a number of tokens such as 128, or several as 64,512,2048")
-    return sizes
+        numbers = ()
+    if not numbers or min(numbers) < 1:
+        raise BadInput(f"{flag} {text}: write a number of {what}")
+    return tuple(dict.fromkeys(numbers))
 
 
 def _examples(service: Service) -> list[Example]:

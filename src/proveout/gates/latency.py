@@ -13,24 +13,21 @@ import numpy as np
 from proveout.gates._base import Collected, Demand, Evidence, Finding, Findings, Occasion, not_measured
 from proveout.gates.scorecard import Claim, Measure, Notice
 from proveout.gates.verdicts import figure
-from proveout.project.records import Objective, ObjectiveSpec, Service
+from proveout.project.records import Objective, ObjectiveSpec
 from proveout.statistics import Estimate, PairedTest
 
 if TYPE_CHECKING:
     from proveout.loadtest.compare import Compared
     from proveout.loadtest.pacing import Pace
+    from proveout.loadtest.plan import Workload
     from proveout.loadtest.records import Records
+    from proveout.project.records import ModelSpec
 
 DEFAULT_METRICS = ("ttft_p95", "e2e_p95")
 """What decides where the service has no SLO."""
 REQUESTS = 120
 """Requests of each variant, where the metrics do not ask for more."""
 MOST_EXAMPLES = 2000
-LONGEST_S = 120.0
-"""Seconds that the phase should not take much longer than."""
-LOCAL_AT_ONCE, HOSTED_AT_ONCE = 1.0, 4.0
-"""Requests at once that an endpoint surely bears: one on this machine, and one that somebody hosts."""
-MONTH_S = 2.628e6
 TIMEOUT_S = 60.0
 MOST_FAILED = 0.05
 """The share of a variant's requests that may fail before nothing is decided."""
@@ -38,13 +35,15 @@ MOST_FAILED = 0.05
 
 @dataclass(frozen=True, slots=True)
 class LoadEvidence:
-    """What the load phase recorded. `problem` says why it can't decide anything."""
+    """What the load phase recorded. `problem` says why it can't decide anything; `surge` holds the requests at a higher
+    rate than expected, which decide nothing."""
 
     records: Records | None = None
     problem: str | None = None
     how: str = ""
     per_pair: float = 1.0
     rate: float | None = None
+    surge: Records | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +52,14 @@ class LatencyGate:
 
     A gate for each SLO of the service: superiority of the quantile where the change claims it, else non-inferiority to
     the margin; and in both cases the SLO must be shown to hold (both must be rejected, so the larger p-value counts:
-    intersection-union test, Berger 1982). Recordings are compared by their recorded timings.
+    intersection-union test, Berger 1982). Recordings are compared by their recorded timings. What becomes of the same
+    figures at 1.5 times the rate is measured with fewer requests, and shown beside the gates.
     """
 
     objective: ClassVar[Objective] = "latency"
 
     def demand(self, spec: ObjectiveSpec) -> Demand:
-        return Demand(base=0, sampled=0, load=_requests(spec) + _overhead())
+        return Demand(base=0, sampled=0, load=_requests(spec) + _overhead() + _surge_calls(spec))
 
     async def collect(self, occasion: Occasion, spec: ObjectiveSpec) -> Collected:
         recorded = [variant.model.provider == "replay" for variant in occasion.variants]
@@ -69,10 +69,10 @@ class LatencyGate:
             problem = "one variant is a recording and the other is not, and their timings can't be compared"
             return Collected(LoadEvidence(problem=problem))
         wanted = _requests(spec)
-        each, problem = _affordable(occasion, wanted)
+        each, left, problem = _affordable(occasion, wanted)
         if problem is not None:
             return Collected(LoadEvidence(problem=problem))
-        return await _under_load(occasion, each)
+        return await _under_load(occasion, spec, each, surge=left >= _surge_calls(spec))
 
     def measure(self, evidence: Evidence, spec: ObjectiveSpec, claim: Claim) -> Findings:
         from proveout.loadtest.compare import compared
@@ -103,6 +103,8 @@ class LatencyGate:
         ]
         if slo:
             measures.append(_goodput(load, slo))
+        if load.surge is not None:
+            measures += _surge_measures(load.surge, metrics, evidence.seed)
         return Findings(findings, tuple(measures), (Notice(kind="load", message=load.how),) if load.how else ())
 
 
@@ -120,6 +122,19 @@ def _requests(spec: ObjectiveSpec) -> int:
     return max(REQUESTS, *(fewest_for_quantile(Metric.named(name).probability) + 21 for name in _metrics(spec)))
 
 
+def _surge_requests(spec: ObjectiveSpec) -> int:
+    """Enough to show every quantile that decides with an interval."""
+    from proveout.loadtest.slo import Metric
+    from proveout.statistics.clustered_quantiles import fewest_for_quantile
+
+    return max(fewest_for_quantile(Metric.named(name).probability) + 1 for name in _metrics(spec))
+
+
+def _surge_calls(spec: ObjectiveSpec) -> int:
+    """Calls of each variant that the surge takes."""
+    return _surge_requests(spec) + _overhead()
+
+
 def _overhead() -> int:
     """Calls of each variant beside those that count: warm-up, pace, and at least one before every block."""
     from proveout.loadtest.compare import BLOCK_PAIRS
@@ -129,41 +144,39 @@ def _overhead() -> int:
     return WARMUP + PACE_REQUESTS + BLOCK_PAIRS
 
 
-def _affordable(occasion: Occasion, wanted: int) -> tuple[int, str | None]:
-    """How many counted requests of each variant the limits leave, or why there are too few."""
+def _affordable(occasion: Occasion, wanted: int) -> tuple[int, float, str | None]:
+    """How many counted requests of each variant the limits leave, and how many calls beyond those; or why there are too
+    few."""
     extra = _overhead()
-    each = wanted
+    most = math.inf
     if occasion.calls_left is not None:
-        each = min(each, occasion.calls_left // 2 - extra)
+        most = min(most, occasion.calls_left // 2 - extra)
     if occasion.usd_left is not None:
         prices = occasion.usd_per_call
         if any(price is None for price in prices):
-            return 0, "--max-cost can't be kept, as the cost of a call is not known; limit the run by --max-calls"
+            return 0, 0, "--max-cost can't be kept, as the cost of a call is not known; limit the run by --max-calls"
         both = sum(price or 0.0 for price in prices)
         if both > 0:
-            each = min(each, int(occasion.usd_left / both) - extra)
-    if each < wanted / 4:
+            most = min(most, int(occasion.usd_left / both) - extra)
+    if most < wanted / 4:
         left = occasion.calls_left if occasion.calls_left is not None else 0
         limit = (
             f"--max-calls leaves {left:,} calls" if occasion.calls_left is not None else "--max-cost leaves too little"
         )
-        return 0, f"{limit}, and a load test takes about {2 * (wanted + extra):,}"
-    return each, None
+        return 0, 0, f"{limit}, and a load test takes about {2 * (wanted + extra):,}"
+    each = min(wanted, int(min(most, wanted)))
+    return each, most - each, None
 
 
-async def _under_load(occasion: Occasion, each: int) -> Collected:
-    """The load phase: in turns, at the service's own rate where that is practical."""
-    from proveout.loadtest.compare import comparison_plan, turns
-    from proveout.loadtest.figures import client_figures
-    from proveout.loadtest.pacing import measured_pace
-    from proveout.loadtest.plan import WARMUP
+async def _under_load(occasion: Occasion, spec: ObjectiveSpec, each: int, *, surge: bool) -> Collected:
+    """The load phase: in turns, at the service's own rate where that is practical, then at a higher one."""
+    from proveout.loadtest.pacing import SURGE, expected_rate, measured_pace, practical_rate
     from proveout.loadtest.recorder import CannotLoad
-    from proveout.loadtest.schedules import poisson
-    from proveout.loadtest.targets import is_local, serving, share_a_machine
-    from proveout.loadtest.workers import run_plan
+    from proveout.loadtest.targets import is_local, serving
     from proveout.loadtest.workloads import service_requests
 
-    calls = 0
+    calls = failed = 0
+    higher: Records | None = None
     try:
         workload = service_requests(
             occasion.variants, list(islice(occasion.examples(), MOST_EXAMPLES)), seed=occasion.seed
@@ -171,42 +184,69 @@ async def _under_load(occasion: Occasion, each: int) -> Collected:
         async with serving(occasion.variants) as targets:
             pace, calls = await measured_pace(targets, workload, timeout_s=TIMEOUT_S)
             local = any(is_local(target) for target in targets)
-            rate, declared = _rate(occasion.service, pace, each, local=local)
-            shared = share_a_machine(occasion.variants)
-            taking = turns(
-                each,
-                "blocks" if shared else "requests",
-                in_flight=min(rate * pace.answer_s, 1.0),
-                answer_s=pace.answer_s,
-            )
-            plan = comparison_plan(
-                targets, workload, poisson(rate), taking, seed=occasion.seed, timeout_s=TIMEOUT_S, warmup=WARMUP
-            )
-            recorded = await run_plan(plan)
+            load = practical_rate(expected_rate(occasion.service.traffic), pace, each, local=local)
+            phase = await _phase(occasion, targets, workload, pace, load.rate, each)
+            calls, failed = calls + phase.calls, phase.failed
+            how = f"Latency under a load of {load.rate:.3g} requests/s ({load.words}), {phase.how}, stamped when due."
+            if surge and phase.problem is None:
+                rate = load.rate * SURGE
+                beside = await _phase(occasion, targets, workload, pace, rate, _surge_requests(spec))
+                calls, failed = calls + beside.calls, failed + beside.failed
+                higher = None if beside.problem else beside.records
+                what = f"not measured: {beside.problem}" if beside.problem else "shown beside, and decides nothing"
+                how += f" At {SURGE:g} times that rate: {what}."
     except CannotLoad as error:
         return Collected(LoadEvidence(problem=str(error)), calls, calls)
-    calls += len(recorded.records) + 2 * WARMUP
+    evidence = LoadEvidence(phase.records, phase.problem, how, phase.per_pair, load.rate, higher)
+    return Collected(evidence, calls, failed, _cost(occasion, calls))
+
+
+@dataclass(frozen=True, slots=True)
+class _Phase:
+    """One stretch at one rate."""
+
+    records: Records
+    problem: str | None
+    how: str
+    per_pair: int
+    calls: int
+    failed: int
+
+
+async def _phase(
+    occasion: Occasion, targets: Sequence[ModelSpec], workload: Workload, pace: Pace, rate: float, each: int
+) -> _Phase:
+    from proveout.loadtest.compare import comparison_plan, turns
+    from proveout.loadtest.figures import client_figures
+    from proveout.loadtest.plan import WARMUP
+    from proveout.loadtest.schedules import poisson
+    from proveout.loadtest.targets import share_a_machine
+    from proveout.loadtest.workers import run_plan
+
+    shared = share_a_machine(occasion.variants)
+    taking = turns(
+        each,
+        "blocks" if shared else "requests",
+        in_flight=min(rate * pace.answer_s, 1.0),
+        answer_s=pace.answer_s,
+    )
+    plan = comparison_plan(
+        targets, workload, poisson(rate), taking, seed=occasion.seed, timeout_s=TIMEOUT_S, warmup=WARMUP
+    )
+    recorded = await run_plan(plan)
     counted = recorded.records.where(recorded.records.counted)
     reasons, _ = client_figures(recorded.client, recorded.records, counted)
-    how = (
-        f"Latency under a load of {rate:.3g} requests/s ({declared}), {taking.pairs * taking.requests:,} requests of "
-        f"each variant {f'in turns of {taking.requests}' if shared else 'at the same times'}, stamped when due."
+    return _Phase(
+        records=recorded.records,
+        problem=f"the client was the bottleneck: {'; '.join(reasons)}" if reasons else recorded.ended or None,
+        how=(
+            f"{taking.pairs * taking.requests:,} requests of each variant "
+            + (f"in turns of {taking.requests}" if shared else "at the same times")
+        ),
+        per_pair=taking.requests,
+        calls=len(recorded.records) + 2 * WARMUP,
+        failed=int((~recorded.records.ok).sum()),
     )
-    problem = f"the client was the bottleneck: {'; '.join(reasons)}" if reasons else recorded.ended or None
-    evidence = LoadEvidence(recorded.records, problem, how, taking.requests, rate)
-    return Collected(evidence, calls, int((~recorded.records.ok).sum()), _cost(occasion, calls))
-
-
-def _rate(service: Service, pace: Pace, each: int, *, local: bool) -> tuple[float, str]:
-    """The service's mean traffic where that is known and quick enough to measure at; else a rate that half fills the
-    slower variant, or as much more as the phase must be over in time and the endpoint surely bears."""
-    usual = float(service.traffic.get("requests_per_month") or 0.0) / MONTH_S
-    in_time = 2 * each / LONGEST_S
-    if usual > max(pace.rate, in_time):
-        return usual, "the service's mean traffic"
-    bearable = (LOCAL_AT_ONCE if local else HOSTED_AT_ONCE) / pace.answer_s
-    rate = max(pace.rate, min(in_time, bearable))
-    return rate, f"about {rate * pace.answer_s:.2g} at once"
 
 
 def _cost(occasion: Occasion, calls: int) -> float | None:
@@ -333,6 +373,22 @@ def _finding(
 
 def _values(row: Compared) -> bool:
     return row.champion.n > 0 and row.challenger.n > 0
+
+
+def _surge_measures(records: Records, metrics: Sequence[str], seed: int) -> list[Measure]:
+    """The figures that decide, at the higher rate."""
+    from proveout.loadtest.compare import compared
+    from proveout.loadtest.pacing import SURGE
+
+    return [
+        Measure(
+            objective="latency",
+            metric=f"{row.metric}_at_{SURGE:g}x",
+            champion=figure(row.champion),
+            challenger=figure(row.challenger),
+        )
+        for row in compared(records, metrics, {}, margin=0.0, seed=seed, draws=0)
+    ]
 
 
 def _goodput(load: LoadEvidence, slo: dict[str, float]) -> Measure:

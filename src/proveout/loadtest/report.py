@@ -50,7 +50,11 @@ class ComparedMetric(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Two variants under the same load, interleaved."""
+    """Two variants under the same load, interleaved.
+
+    `load`: how many times the rate that was asked for or expected; only 1 decides. `rate_from` says in words where a
+    rate comes from that nobody asked for. `runs` are the places of both variants' figures in the report.
+    """
 
     champion: str
     challenger: str
@@ -60,6 +64,14 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     schedule: dict[str, Any]
     metrics: tuple[ComparedMetric, ...]
     verdict: Verdict
+    workload: dict[str, Any] = {}
+    load: float = 1.0
+    rate_from: str = ""
+    runs: tuple[int, int] = (0, 1)
+
+    @property
+    def decides(self) -> bool:
+        return self.load == 1.0
 
 
 class ProbeLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,10 +82,12 @@ class ProbeLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
-    """The highest rate that keeps the SLOs; `low` is shown to keep them, `high` shown to break them."""
+    """The highest rate that keeps the SLOs, with its 95 % `interval` once the limit was passed; `low` is shown to keep
+    them, `high` shown to break them."""
 
     variant: str
     rate: float
+    interval: tuple[float, float] | None
     low: float
     high: Number
     bracketed: bool
@@ -119,12 +133,14 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole load test."""
+    """A whole load test. `comparison` is the one of `comparisons` that decides: of those at the expected rate, the
+    first with the worst verdict."""
 
     schema: str = SCHEMA
     service: str = ""
     runs: tuple[Run, ...] = ()
     comparison: Comparison | None = None
+    comparisons: tuple[Comparison, ...] = ()
     saturation: Capacity | None = None
     scaling: ScalingLaw | None = None
     calibration: Calibration | None = None
@@ -199,13 +215,13 @@ def comparison_report(
     requests: int,
     schedule: dict[str, Any],
     margin: float,
+    workload: dict[str, Any] | None = None,
+    load: float = 1.0,
+    rate_from: str = "",
+    runs: tuple[int, int] = (0, 1),
 ) -> Comparison:
     """The comparison with its verdict: every metric non-inferior to the margin, and every SLO kept."""
     metrics = tuple(_compared_metric(row, margin) for row in rows)
-    verdicts = {metric.verdict for metric in metrics}
-    order: tuple[Verdict, ...] = ("fail", "error", "inconclusive")
-    fallback: Verdict = "pass" if verdicts else "error"
-    worst: list[Verdict] = [verdict for verdict in order if verdict in verdicts]
     return Comparison(
         champion=names[0],
         challenger=names[1],
@@ -214,8 +230,27 @@ def comparison_report(
         requests=requests,
         schedule=schedule,
         metrics=metrics,
-        verdict=worst[0] if worst else fallback,
+        verdict=_worst([metric.verdict for metric in metrics]),
+        workload=workload or {},
+        load=load,
+        rate_from=rate_from,
+        runs=runs,
     )
+
+
+def decisive(comparisons: Sequence[Comparison]) -> Comparison | None:
+    """The comparison that decides; None without any."""
+    deciding = [one for one in comparisons if one.decides]
+    if not deciding:
+        return None
+    worst = _worst([one.verdict for one in deciding])
+    return next(one for one in deciding if one.verdict == worst)
+
+
+def _worst(verdicts: Sequence[Verdict]) -> Verdict:
+    order: tuple[Verdict, ...] = ("fail", "error", "inconclusive", "pass")
+    worst: list[Verdict] = [verdict for verdict in order if verdict in verdicts]
+    return worst[0] if worst else "error"
 
 
 def _compared_metric(row: Compared, margin: float) -> ComparedMetric:
@@ -258,17 +293,18 @@ def _verdict(row: Compared, margin: float, alpha: float = 0.05) -> tuple[Verdict
 def capacity_report(variant: str, found: Saturation, slo: Sequence[str]) -> Capacity:
     """The saturation search in figures and words."""
     limits = " and ".join(slo)
+    known = math.isfinite(found.interval[1])
     if not found.rate:
         words = f"No rate tried keeps {limits}."
-    elif found.high == math.inf and not found.bracketed:
+    elif not known:
         words = f"{limits} hold at {found.rate:.3g} requests/s, the highest rate tried."
     else:
-        shown = f" It is shown to hold at {found.low:.3g}" if found.low else ""
-        broken = f" and to break at {found.high:.3g}" if math.isfinite(found.high) else ""
-        words = f"{limits} hold up to about {found.rate:.3g} requests/s.{shown}{broken}{'.' if shown or broken else ''}"
+        low, high = found.interval
+        words = f"{limits} hold up to about {found.rate:.3g} requests/s (95% interval {low:.3g} to {high:.3g})."
     return Capacity(
         variant=variant,
         rate=round(found.rate, 4),
+        interval=(round(found.interval[0], 4), round(found.interval[1], 4)) if known else None,
         low=round(found.low, 4),
         high=_finite(found.high),
         bracketed=found.bracketed,

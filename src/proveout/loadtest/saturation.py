@@ -1,5 +1,11 @@
 """Capacity: the highest rate at which the SLOs still hold, and where more load stops paying. Pure, but for the probe
-that is handed in."""
+that is handed in.
+
+A probe near the limit is noisy: answers queue, and what one probe measures differs from the next by more than a step
+of a bisection, so that one unlucky probe would lead a bisection astray for good. Instead every probe is evidence on
+where the limit lies, and the next is sent where the evidence is split (a Bayesian threshold search: QUEST, Watson &
+Pelli 1983; probabilistic bisection, Waeber et al. 2013).
+"""
 
 from __future__ import annotations
 
@@ -12,119 +18,194 @@ from typing import Literal
 import numpy as np
 
 from proveout.statistics import Estimate
-from proveout.statistics.distributions import student_quantile
+from proveout.statistics.distributions import Floats, student_quantile
 
+PROBE_REQUESTS, FINE_FACTOR = 400, 8
+"""Requests of a probe, and how many times more a fine one sends."""
 TOLERANCE = 0.05
 MOST_PROBES = 10
-FAST_GROWTH, GROWTH = 4.0, 2.0
-NEAR = (0.7, 1.5)
-"""Shares of the limit between which a probe says where the limit is met."""
-FAR_BELOW = 0.5
-"""Below this share of every limit, the rate is raised fast."""
+FAST_GROWTH, GROWTH, CAREFUL_GROWTH = 4.0, 2.0, 1.3
+FAR_BELOW, CLOSE_BELOW = 0.5, 0.8
+"""Shares of the limit below which the rate is raised fast, and above which only carefully."""
+MOVED = 1.15
+"""A share below this multiple of the unloaded one has not been moved by load."""
+OVERLOADED, SPARE = 2.0, 0.07
+"""A share above which an endpoint answers as fast as it can, and how far below that rate the limit is expected."""
+DOUBT = 0.03
+"""By how much a probe of 3,000 requests may take a rate for another one (standard deviation of the logarithm): what
+simulated endpoints of several kinds show."""
+MOST_DOUBT = 0.25
+LUCK = 0.01
+"""Probability that a probe says nothing at all, however far from the limit."""
+ROUGHLY = 0.6
+"""By how much the slope may be off, as a share of it."""
+NEAR = 0.2
+"""Logarithm of the share up to which it says how far off the limit is."""
+FARTHEST = 4.0
+"""A share beyond which a slope would not be one."""
+LEAST_STEEP, MOST_STEEP, MIXED_IN = 0.3, 40.0, 0.03**2
+EXPECTED = 0.2
+"""How sure the first guess is, after the limit was passed (logarithm of the rate)."""
+POINTS = 1601
+FEWEST_FINE = 4
+"""Fine probes before the search may end early."""
+CLOSE = 1.2
+"""It ends early where the interval is as wide as so many tolerances."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to try next. `fine`: near the limit, where a probe should send more requests."""
+
+    rate: float
+    fine: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """One rate tried. `state` is what the SLOs resolve to; `share` the largest of measured quantile over limit (1: just
-    at the limit); `kept` what the figures alone say."""
+    at the limit); `throughput` the answers per second, which an overload can't raise further."""
 
     rate: float
     state: Literal["kept", "broken", "unresolved"]
     share: float
     requests: int = 0
+    throughput: float = math.inf
+    fine: bool = False
 
     @property
     def kept(self) -> bool:
-        return self.state == "kept" or (self.state == "unresolved" and self.share <= 1)
+        """What the figures alone say."""
+        return self.share <= 1
 
 
 @dataclass(frozen=True, slots=True)
 class Saturation:
-    """The highest rate that keeps the SLOs, in requests per second. `low` is the highest rate shown to keep them (0:
-    none), `high` the lowest shown to break them (infinity: none); `bracketed` says that the search closed in on it."""
+    """The highest rate that keeps the SLOs, in requests per second, with its 95 % interval. `low` is the highest rate
+    shown to keep them (0: none), `high` the lowest shown to break them (infinity: none); `bracketed` says that the
+    interval is within the tolerance."""
 
     rate: float
     low: float
     high: float
     bracketed: bool
     probes: tuple[Probe, ...]
+    interval: tuple[float, float] = (0.0, math.inf)
 
 
 async def search(
-    probe: Callable[[float], Awaitable[Probe]],
+    probe: Callable[[Step], Awaitable[Probe | None]],
     start: float,
     *,
     tolerance: float = TOLERANCE,
     most: int = MOST_PROBES,
-) -> Saturation:
-    """Raise the rate until the SLOs break, then halve the gap (in ratio) until it is within the tolerance.
+) -> Saturation | None:
+    """Raise the rate until the SLOs break, close in, and measure around the limit.
 
     Args:
-        probe: tries a rate.
+        probe: tries a rate; None ends the search.
         start: the first rate, surely a low one.
-        tolerance: the gap at which to stop, as a share.
+        tolerance: half the width of the interval at which to stop, as a share.
         most: probes at most.
+
+    Returns:
+        What the probes show; None without any.
     """
     probes: list[Probe] = []
-    rate = start
-    while len(probes) < most:
-        probes.append(await probe(rate))
-        following = next_rate(probes, tolerance)
-        if following is None:
+    step: Step | None = Step(start)
+    while step is not None and len(probes) < most:
+        tried = await probe(step)
+        if tried is None:
             break
-        rate = following
-    return concluded(probes, tolerance)
+        probes.append(tried)
+        step = next_step(probes, tolerance)
+    return concluded(probes, tolerance) if probes else None
 
 
-def next_rate(probes: Sequence[Probe], tolerance: float = TOLERANCE) -> float | None:
-    """The rate to try after these; None once the answer is close enough."""
-    low, high = _bracket(probes)
-    if low is None:
-        return min(probe.rate for probe in probes) / FAST_GROWTH
-    if high is None:
-        best = max(probes, key=lambda probe: probe.rate)
-        return low * (FAST_GROWTH if best.share < FAR_BELOW else GROWTH)
-    if high / low <= 1 + tolerance:
+def next_step(probes: Sequence[Probe], tolerance: float = TOLERANCE) -> Step | None:
+    """What to try after these; None once the answer is close enough."""
+    if not any(probe.kept for probe in probes):
+        return Step(min(probe.rate for probe in probes) / FAST_GROWTH)
+    if all(probe.kept for probe in probes):
+        last = max(probes, key=lambda probe: probe.rate)
+        return Step(last.rate * _growth(last.share, min(probe.share for probe in probes)))
+    low, middle, high = _limit(probes)
+    if sum(probe.fine for probe in probes) >= FEWEST_FINE and high / low <= (1 + tolerance) ** CLOSE:
         return None
-    return math.sqrt(low * high)
+    return Step(middle, fine=True)
 
 
 def concluded(probes: Sequence[Probe], tolerance: float = TOLERANCE) -> Saturation:
     """What the probes show."""
-    low, high = _bracket(probes)
     shown = max((probe.rate for probe in probes if probe.state == "kept"), default=0.0)
     broken = min((probe.rate for probe in probes if probe.state == "broken" and probe.rate > shown), default=math.inf)
-    if low is None:
-        rate = 0.0
-    elif high is None:
-        rate = low
-    else:
-        rate = _crossing(probes, low, high)
-    closed = low is not None and high is not None and high / low <= (1 + tolerance) * 1.001
-    return Saturation(rate, shown, broken, closed, tuple(probes))
+    kept = [probe.rate for probe in probes if probe.kept]
+    if not kept or len(kept) == len(probes):
+        return Saturation(max(kept, default=0.0), shown, broken, False, tuple(probes))
+    low, middle, high = _limit(probes)
+    return Saturation(middle, shown, broken, high / low <= (1 + tolerance) ** CLOSE, tuple(probes), (low, high))
 
 
-def _crossing(probes: Sequence[Probe], low: float, high: float) -> float:
-    """The rate at which the line through the probes near the limit reaches it (in logarithms), so that one unlucky
-    probe does not decide alone; kept within what the bracket allows."""
-    middle = math.sqrt(low * high)
-    near = [probe for probe in probes if NEAR[0] < probe.share < NEAR[1]]
-    if len({probe.rate for probe in near}) < 3:
-        return middle
-    x, y = (np.log([getattr(probe, name) for probe in near]) for name in ("rate", "share"))
-    slope, level = np.polyfit(x, y, 1)
-    if not slope > 0:
-        return middle
-    spare = high / low
-    return float(min(max(math.exp(-level / slope), low / spare), high * spare))
+def _growth(share: float, least: float) -> float:
+    """By how much to raise the rate. A share that load has not moved yet says that the limit is far, however high."""
+    if share < FAR_BELOW or share < MOVED * least:
+        return FAST_GROWTH
+    return GROWTH if share < CLOSE_BELOW else CAREFUL_GROWTH
 
 
-def _bracket(probes: Sequence[Probe]) -> tuple[float | None, float | None]:
-    """The highest rate kept below the lowest broken one. A rate that broke outweighs a higher one that was kept by
-    luck."""
-    high = min((probe.rate for probe in probes if not probe.kept), default=None)
-    below = [probe.rate for probe in probes if probe.kept and (high is None or probe.rate < high)]
-    return max(below, default=None), high
+def _limit(probes: Sequence[Probe]) -> tuple[float, float, float]:
+    """The 2.5, 50 and 97.5 % points of where the limit lies, by all probes.
+
+    Each says on which side of it the limit lies; one whose share is near 1 says by the slope how far off, too.
+    """
+    rates = [math.log(probe.rate) for probe in probes]
+    place = np.linspace(min(rates) - 1, max(rates) + 1, POINTS)
+    slope = _slope(probes)
+    evidence = _expected(probes, place)
+    for probe, rate in zip(probes, rates, strict=True):
+        doubt = min(DOUBT * math.sqrt(3000 / (probe.requests or 3000)), MOST_DOUBT)
+        height = math.log(probe.share) if 0 < probe.share < math.inf else math.inf
+        near = abs(height) < NEAR
+        above = 1 / (1 + np.exp(-1.7 * (place - rate) / (2 * doubt if near else doubt)))
+        likely = above if probe.kept else 1 - above
+        if near:
+            away = math.hypot(doubt, ROUGHLY * height / slope)
+            likely = likely * np.exp(-0.5 * ((place - rate + height / slope) / away) ** 2)
+        evidence = evidence + np.log(likely + LUCK)
+    share = np.cumsum(np.exp(evidence - evidence.max()))
+    low, middle, high = np.interp(np.array([0.025, 0.5, 0.975]) * share[-1], share, place)
+    return math.exp(low), math.exp(middle), math.exp(high)
+
+
+def _expected(probes: Sequence[Probe], place: Floats) -> Floats:
+    """How likely the limit is to lie at each place (logarithm) before shares are looked at: near what the endpoint
+    answered when it had far too much to do, but anywhere is possible."""
+    kept, broke = _around(probes)
+    full = broke.throughput * (1 - SPARE)
+    if broke.share <= OVERLOADED or not kept.rate < full < broke.rate:
+        return np.zeros(len(place))
+    return np.log(np.exp(-0.5 * ((place - math.log(full)) / EXPECTED) ** 2) + 0.05)
+
+
+def _slope(probes: Sequence[Probe]) -> float:
+    """By how much the logarithm of the share grows with that of the rate near the limit: a line through the fine probes
+    there (least squares), with the slope between coarse ones mixed in, as fine ones lie close together."""
+    kept, broke = _around(probes)
+    usual = math.log(min(broke.share, FARTHEST) / max(kept.share, 1 / FARTHEST)) / math.log(broke.rate / kept.rate)
+    fine = [probe for probe in probes if probe.fine and 1 / OVERLOADED < probe.share < OVERLOADED]
+    if len(fine) < 2:
+        return min(max(usual, LEAST_STEEP), MOST_STEEP)
+    x, y = (np.log([getattr(probe, name) for probe in fine]) for name in ("rate", "share"))
+    spread, common = float(np.mean((x - x.mean()) ** 2)), float(np.mean((x - x.mean()) * y))
+    return min(max((common + MIXED_IN * usual) / (spread + MIXED_IN), LEAST_STEEP), MOST_STEEP)
+
+
+def _around(probes: Sequence[Probe]) -> tuple[Probe, Probe]:
+    """The coarse probes next to the limit, on both sides."""
+    coarse = [probe for probe in probes if not probe.fine]
+    broke = min((probe for probe in coarse if not probe.kept), key=lambda probe: probe.rate)
+    kept = max((probe for probe in coarse if probe.kept and probe.rate < broke.rate), key=lambda probe: probe.rate)
+    return kept, broke
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +25,10 @@ class Schedule(Protocol):
 
 class OpenSchedule(Schedule, Protocol):
     """Sends at times that do not depend on the answers."""
+
+    def faster(self, factor: float) -> OpenSchedule:
+        """The same arrivals, `factor` times as fast."""
+        ...
 
     def times(self, *, requests: int | None = None, duration: float | None = None, seed: int = 0) -> Times:
         """Seconds from the start, ascending; ends at whichever limit comes first.
@@ -99,6 +103,11 @@ class Open:
                 if math.isfinite(stage.seconds)
             ]
         return told | ({"burstiness": self.burstiness} if self.kind != "poisson" else {})
+
+    def faster(self, factor: float) -> Open:
+        """The same shape at `factor` times the rate."""
+        stages = tuple(Stage(stage.seconds, stage.start * factor, stage.end * factor) for stage in self.stages)
+        return Open(stages, self.burstiness)
 
     def times(self, *, requests: int | None = None, duration: float | None = None, seed: int = 0) -> Times:
         end = math.inf if duration is None else duration
@@ -201,6 +210,9 @@ class Trace:
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "trace", "trace": self.name, "time_scale": self.time_scale, "requests": len(self.offsets)}
+
+    def faster(self, factor: float) -> Trace:
+        return replace(self, time_scale=self.time_scale * factor)
 
     def times(self, *, requests: int | None = None, duration: float | None = None, seed: int = 0) -> Times:
         offsets = np.asarray(self.offsets[:requests]) / self.time_scale

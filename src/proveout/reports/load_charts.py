@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from markupsafe import Markup
 
 from proveout.reports.charts import EDGE, NO_PICTURE, WIDTH, Axis
 from proveout.reports.figures import Scale
+from proveout.reports.loadtest_text import sizes_in_words
 
 if TYPE_CHECKING:
     from proveout.loadtest.figures import Run
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 LOOKS = ("champion", "challenger")
 HEIGHT, TOP, LEFT = 190.0, 14.0, 58.0
+GRID_WIDTH, GRID_LEFT, CELL = 860.0, 150.0, 34.0
 _TIME = Scale("seconds")
 
 Points = Sequence[tuple[float, float]]
@@ -63,6 +66,69 @@ def timeline_chart(one: Series, look: str = "challenger") -> Markup:
         "are marked."
     )
     return _plot(lines, words, "seconds from the start", stalls=marks, errors=errors)
+
+
+def heat_map(runs: Sequence[Run], kind: str, words: str) -> Markup:
+    """A figure of every run of a grid: a row for each pair of sizes, a column for each load, the darker the more.
+
+    Args:
+        runs: of one variant.
+        kind: a latency quantile such as `ttft_p95`, or `output_tokens_per_s`. Where the figure breaks its SLO the cell
+            is framed; where the client was the bottleneck its number is in brackets.
+        words: what the figure is, for those who can't see the picture.
+    """
+    rows = list(dict.fromkeys(sizes_in_words(run.workload) for run in runs))
+    columns = sorted({load for run in runs if (load := _load(run)) is not None})
+    if len(rows) < 2 or not columns:
+        return NO_PICTURE
+    values = [_figure(run, kind) for run in runs]
+    known = [math.log(value) for value in values if value]
+    least, most = (min(known), max(known)) if known else (0.0, 0.0)
+    width = max(46.0, min(96.0, (GRID_WIDTH - GRID_LEFT) / len(columns)))
+    parts: list[Markup] = []
+    for place, load in enumerate(columns):
+        parts.append(_words("tick", f"{GRID_LEFT + (place + 0.5) * width:.1f}", "14", f"{load:g}", "middle"))
+    for place, row in enumerate(rows):
+        parts.append(
+            _words("tick", f"{GRID_LEFT - 8:.1f}", f"{22 + (place + 0.62) * CELL:.1f}", row or "examples", "end")
+        )
+    for run, value in zip(runs, values, strict=True):
+        load = _load(run)
+        if load is None:
+            continue
+        x, y = GRID_LEFT + columns.index(load) * width, 22 + rows.index(sizes_in_words(run.workload)) * CELL
+        share = (math.log(value) - least) / (most - least) if value and most > least else 0.0
+        broken = any(line.metric == kind and line.state == "broken" for line in run.slo)
+        look = "cell broken" if broken else "cell"
+        told = _cell(run, kind, value)
+        parts.append(
+            Markup(
+                '<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill-opacity="{:.2f}"/>'
+            ).format(look, x + 1.5, y + 1.5, width - 3, CELL - 3, 0.06 + 0.54 * share if value else 0.0)
+        )
+        parts.append(_words("figure", f"{x + width / 2:.1f}", f"{y + 0.62 * CELL:.1f}", told, "middle"))
+    across, down = GRID_LEFT + len(columns) * width + 2, 22 + len(rows) * CELL + 4
+    head = Markup(
+        '<svg class="grid" viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}"><title>{}</title>'
+    )
+    size = (f"{across:.0f}", f"{down:.0f}")
+    return head.format(*size, *size, words, words) + Markup("").join(parts) + Markup("</svg>")
+
+
+def _figure(run: Run, kind: str) -> float | None:
+    """The figure of a run: seconds for a latency."""
+    if kind == "output_tokens_per_s":
+        return run.output_tokens_per_s
+    latency, quantile = kind.split("_")
+    value = getattr(run, f"{latency}_ms").get(quantile)
+    return None if value is None else value / 1000
+
+
+def _cell(run: Run, kind: str, value: float | None) -> str:
+    if value is None:
+        return "never" if kind in run.beyond else "–"
+    told = f"{value:,.3g}" if kind == "output_tokens_per_s" else _TIME.value(value)
+    return told if run.valid else f"({told})"
 
 
 def _usual_stall(one: Series) -> float:

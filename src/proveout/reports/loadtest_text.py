@@ -9,32 +9,93 @@ from proveout.reports.load_costs import costs_in_words
 from proveout.reports.text import counted, phrase
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from proveout.loadtest.figures import Run
     from proveout.loadtest.report import Comparison, Report
 
 _TIME = Scale("seconds")
 _RATIO = Scale("seconds", relative=True)
 _SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "error": "!"}
+_COLUMNS = (("ttft", "p50"), ("ttft", "p95"), ("tpot", "p50"), ("e2e", "p50"), ("e2e", "p95"))
+MOST_IN_FULL = 2
+"""Runs that are told in full; more become a table."""
 _LATENCIES = ("ttft", "itl", "tpot", "e2e", "stall")
 
 
 def loadtest_in_words(report: Report) -> str:
     """Every run's figures, then what they add up to. Ends without a line break."""
     lines: list[str] = []
-    for run in report.runs:
-        lines += [*_run(run), ""]
+    if len(report.runs) > MOST_IN_FULL and not report.comparisons:
+        lines += [*_table(report.runs), ""]
+    else:
+        for run in report.runs:
+            lines += [*_run(run), ""]
     if report.scaling is not None:
         lines.append(report.scaling.words)
     if report.saturation is not None:
         lines += [f"Capacity of {phrase(report.saturation.variant, 60)}: {report.saturation.words}"]
-    if report.comparison is not None:
-        lines += _comparison(report.comparison)
+    for comparison in report.comparisons:
+        lines += _comparison(comparison)
+    if len(report.comparisons) > 1 and report.comparison is not None:
+        lines.append(f"Verdict: {report.comparison.verdict}, by {_deciding(report)}.")
     lines += costs_in_words(report)
     if report.calibration is not None:
         lines.append(report.calibration.words)
     if report.interrupted:
         lines.append("Stopped before its end: the figures are of what was measured until then.")
     return "\n".join(lines).rstrip()
+
+
+def _deciding(report: Report) -> str:
+    count = sum(one.decides for one in report.comparisons)
+    return "the first of them" if count == 1 else f"the first {count} of them, of which all must pass"
+
+
+def sizes_in_words(workload: dict[str, Any]) -> str:
+    """The sizes of a run's requests: `128 in, 32 out`; empty for the service's own examples."""
+    sizes = [workload.get(f"{side}_tokens") for side in ("input", "output")]
+    told = [size.get("mean") if isinstance(size, dict) else size for size in sizes]
+    return ", ".join(f"{size:,.4g} {word}" for size, word in zip(told, ("in", "out"), strict=True) if size is not None)
+
+
+def load_in_words(schedule: dict[str, Any]) -> str:
+    """How hard a run pressed, shortly: `8 at once`, `25/s`."""
+    if "concurrency" in schedule:
+        return f"{schedule['concurrency']} at once"
+    return f"{schedule['rate']:.4g}/s" if "rate" in schedule else phrase(str(schedule.get("kind", "")), 20)
+
+
+def _table(runs: Sequence[Run]) -> list[str]:
+    """One line a run. What a run of a sweep has to say beyond that is in the JSON and on the page."""
+    sized = any(sizes_in_words(run.workload) for run in runs)
+    heads = ["load", "requests", "TTFT p50", "p95", "TPOT p50", "E2E p50", "p95", "requests/s", "tokens/s", "SLOs"]
+    rows = [[*(["tokens"] if sized else []), *heads]]
+    for run in runs:
+        cells = [
+            load_in_words(run.schedule),
+            f"{run.requests:,}" + (f" ({run.errors:,} failed)" if run.errors else ""),
+            *(_quantile(run, *name) for name in _COLUMNS),
+            "–" if run.requests_per_s is None else f"{run.requests_per_s:.4g}",
+            "–" if run.output_tokens_per_s is None else f"{run.output_tokens_per_s:.4g}",
+            slos_in_words(run) if run.valid else "invalid",
+        ]
+        rows.append([*([sizes_in_words(run.workload)] if sized else []), *cells])
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += [f"! {load_in_words(run.schedule)}: invalid: {'; '.join(run.invalid)}" for run in runs if not run.valid][
+        :3
+    ]
+    return lines
+
+
+def slos_in_words(run: Run) -> str:
+    """What becomes of the SLOs in a run: the worst state, and which it is of."""
+    for state in ("broken", "unresolved"):
+        found = [line.metric for line in run.slo if line.state == state]
+        if found:
+            return f"{state}: {', '.join(found)}"
+    return "kept" if run.slo else ""
 
 
 def schedule_in_words(schedule: dict[str, Any]) -> str:
@@ -56,7 +117,9 @@ def schedule_in_words(schedule: dict[str, Any]) -> str:
 
 
 def _run(run: Run) -> list[str]:
+    sizes = sizes_in_words(run.workload)
     head = f"{phrase(run.variant, 60)}: {schedule_in_words(run.schedule)}, {counted(run.requests, 'request')}"
+    head += f", {sizes} tokens" if sizes else ""
     if run.errors:
         head += f", {counted(run.errors, 'error')}"
     lines = [head]
@@ -104,6 +167,17 @@ def _span(run: Run, latency: str, name: str) -> str:
     return f"{_TIME.value(found[0] / 1000)}–{'∞' if found[1] is None else _TIME.value(found[1] / 1000)}"
 
 
+def heading(comparison: Comparison) -> str:
+    """Under which load a comparison was made, and whether it decides: `at 25 requests/s (the mean traffic)`."""
+    schedule = comparison.schedule
+    at = f"{schedule['rate']:.3g} requests/s" if "rate" in schedule else schedule_in_words(schedule)
+    sizes = sizes_in_words(comparison.workload)
+    words = f"at {at}" + (f", {sizes} tokens" if sizes else "")
+    if not comparison.decides:
+        return f"{words} ({comparison.load:g} times the rate; decides nothing)"
+    return words + (f" ({comparison.rate_from})" if comparison.rate_from else "")
+
+
 def _comparison(comparison: Comparison) -> list[str]:
     how = (
         f"{comparison.pairs} pairs of blocks in turns (ABBA)"
@@ -111,8 +185,9 @@ def _comparison(comparison: Comparison) -> list[str]:
         else "request by request"
     )
     lines = [
-        f"{_SIGNS[comparison.verdict]} {phrase(comparison.challenger, 60)} against {phrase(comparison.champion, 60)}: "
-        f"{comparison.verdict} ({schedule_in_words(comparison.schedule)}, {comparison.requests:,} requests each, {how})"
+        f"{_SIGNS[comparison.verdict]} {phrase(comparison.challenger, 60)} against {phrase(comparison.champion, 60)} "
+        f"{heading(comparison)}: {comparison.verdict}",
+        f"  {comparison.requests:,} requests each, {how}",
     ]
     for metric in comparison.metrics:
         difference = metric.difference
@@ -122,4 +197,4 @@ def _comparison(comparison: Comparison) -> list[str]:
             span = _RATIO.difference_interval(difference.low, difference.high)
             told += f" ({span})" if span else ""
         lines.append(f"  {_SIGNS[metric.verdict]} {metric.metric:10} {told}. {metric.reason}")
-    return lines
+    return [*lines, ""]
