@@ -6,7 +6,7 @@ export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint system lock docs bench clean
+.PHONY: demo test lint system peers lock docs bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/proveout demo
@@ -23,6 +23,12 @@ lint: $(VENV)/.dev
 # System packages that tests talk to for real: PostgreSQL, Redis and Prometheus servers, and a headless browser.
 system:
 	sh tools/system-packages.sh
+
+# Programs of others that some tests and benchmarks run against, each in its own place: about 2 GB, and no lock.
+peers:
+	$(PYTHON) -m venv .peers/clients && .peers/clients/bin/python -m pip install -q langchain-openai 'litellm[proxy]' kubernetes-validate
+	$(PYTHON) -m venv .peers/phoenix && .peers/phoenix/bin/python -m pip install -q arize-phoenix
+	if command -v npm >/dev/null; then mkdir -p .peers/node && npm install --silent --no-audit --no-fund --prefix .peers/node openai @portkey-ai/gateway; fi
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m tools.render_reference

@@ -58,6 +58,7 @@ def write_project(
     gateway: Mapping[str, Any] | None = None,
     store: str | None = None,
     prices: Sequence[Mapping[str, Any]] | None = None,
+    telemetry: Mapping[str, Any] | None = None,
 ) -> Path:
     """A project with one service `chat`; a variant is the address of its endpoint, or its file's content."""
     root = folder / "project"
@@ -65,7 +66,8 @@ def write_project(
     (home / "variants").mkdir(parents=True, exist_ok=True)
     (home / "datasets").mkdir(exist_ok=True)
     (root / "environments").mkdir(exist_ok=True)
-    _write(root / "proveout.yaml", {"project": "tested"} | ({"store": store} if store else {}))
+    named = {"project": "tested", "store": store, "telemetry": telemetry}
+    _write(root / "proveout.yaml", {name: said for name, said in named.items() if said is not None})
     (home / "datasets" / "golden.jsonl").write_text(
         json.dumps({"id": "1", "input": {"question": "hello"}, "expected": "Hi."}) + "\n"
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ from ruamel.yaml import YAML
 from proveout.cli.app import app
 from proveout.gateway.metrics import METRICS
 
+PEERS = Path(os.environ.get("PROVEOUT_PEERS") or Path(__file__).parents[2] / ".peers")
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD = DEPLOY / "grafana" / "proveout-gateway.json"
 RULES = DEPLOY / "prometheus" / "proveout-gateway.rules.yaml"
 MANIFESTS = DEPLOY / "kubernetes" / "gateway.yaml"
+EVERY_MANIFEST = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 NAMES = re.compile(r"\bproveout_gateway_\w+")
 
 
@@ -85,3 +89,39 @@ def test_the_manifests_run_a_command_that_there_is_on_the_port_that_is_probed() 
     ):
         assert selector.items() <= labels.items()
     assert workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > 35  # preStop and draining.
+
+
+@pytest.mark.parametrize("path", EVERY_MANIFEST, ids=lambda path: path.name)
+def test_manifests_meet_kubernetes_own_schemas(path: Path) -> None:
+    program = PEERS / "clients" / "bin" / "kubernetes-validate"
+    if not program.exists():
+        pytest.skip("kubernetes-validate (110 MB of schemas) is not installed; make peers installs it")
+    for version in ("1.28", "1.37"):
+        done = subprocess.run(
+            [program, "--strict", "--kubernetes-version", version, path], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", EVERY_MANIFEST, ids=lambda path: path.name)
+def test_manifests_select_their_own_pods_and_run_as_nobody_in_particular(path: Path) -> None:
+    found = documents(path)
+    (workload,) = [one for one in found if one["kind"] in ("StatefulSet", "Deployment")]
+    labels = workload["spec"]["template"]["metadata"]["labels"]
+    for one in found:
+        selector = one["spec"]["selector"]
+        assert selector.get("matchLabels", selector).items() <= labels.items()
+    pod = workload["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    for container in pod["containers"]:
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert "memory" in container["resources"]["limits"]
+
+
+def test_the_controllers_manifest_runs_a_command_that_there_is() -> None:
+    (workload,) = documents(DEPLOY / "kubernetes" / "controller.yaml")
+    words = workload["spec"]["template"]["spec"]["containers"][0]["args"]
+    command = typer.main.get_command(app).commands[words[1]]  # pyright: ignore[reportAttributeAccessIssue]
+    flags = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= flags

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from pathlib import Path
 from typing import Any
 
@@ -41,30 +40,13 @@ def attributes(span: dict[str, Any]) -> dict[str, Any]:
     return {one["key"]: next(iter(one["value"].values())) for one in span["attributes"]}
 
 
-def telemetry(root: Path, **said: Any) -> None:
-    (root / "project").mkdir(parents=True, exist_ok=True)
-    (root / "project" / "proveout.yaml").write_text(json.dumps({"project": "tested", "telemetry": said}))
-
-
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`write_project` leaves the project's file as it is."""
-    import gateway_world
-
-    write = gateway_world._write
-    monkeypatch.setattr(
-        gateway_world, "_write", lambda path, value: None if path.name == "proveout.yaml" else write(path, value)
-    )
-
-
-@pytest.mark.usefixtures("told")
 def test_a_request_is_a_span_of_the_callers_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_TEST_OTLP", "token")
 
     async def main() -> None:
         async with FaultServer() as collector, FaultServer([GOOD, GOOD, GOOD, Answer(status=401)]) as upstream:
-            telemetry(tmp_path, endpoint=collector.url, headers={"x-token": "env:GATEWAY_TEST_OTLP"})
-            async with world(tmp_path, {"base": upstream.url}) as here:
+            telemetry = {"endpoint": collector.url, "headers": {"x-token": "env:GATEWAY_TEST_OTLP"}}
+            async with world(tmp_path, {"base": upstream.url}, telemetry=telemetry) as here:
                 first = await here.ask(traceparent=PARENT)
                 await here.ask(traceparent=PARENT[:-2] + "00")  # Not sampled.
                 await here.ask(traceparent="nonsense")
@@ -89,18 +71,19 @@ def test_a_request_is_a_span_of_the_callers_trace(tmp_path: Path, monkeypatch: p
     run(main())
 
 
-@pytest.mark.usefixtures("told")
 def test_a_collector_that_is_away_or_refuses_costs_spans_and_never_requests(tmp_path: Path) -> None:
     async def main() -> None:
         script = [Answer(status=503), Answer(raw=b"nonsense\r\n\r\n"), Answer(status=400)]
-        async with FaultServer(script) as collector, FaultServer(otherwise=GOOD) as upstream:
-            telemetry(tmp_path, endpoint=collector.url)
-            async with world(tmp_path, {"base": upstream.url}) as here:
-                assert (await here.ask()).status == 200
-                await until(lambda: len(collector.received) == 3)
-                shown = (await here.get("/metrics")).body
-                assert b"proveout_gateway_spans_dropped_total 1" in shown
-                assert (await here.ask()).status == 200
+        async with (
+            FaultServer(script) as collector,
+            FaultServer(otherwise=GOOD) as upstream,
+            world(tmp_path, {"base": upstream.url}, telemetry={"endpoint": collector.url}) as here,
+        ):
+            assert (await here.ask()).status == 200
+            await until(lambda: len(collector.received) == 3)
+            shown = (await here.get("/metrics")).body
+            assert b"proveout_gateway_spans_dropped_total 1" in shown
+            assert (await here.ask()).status == 200
 
     run(main())
 
