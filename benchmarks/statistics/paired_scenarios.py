@@ -110,20 +110,29 @@ class Costs:
 
 @dataclass(frozen=True)
 class RareLosses:
-    """Equal but for normal noise (sd `noise`), except on a share of clusters where the challenger loses everything."""
+    """Equal but for noise of up to `noise` to either side, and a `gain`, except on a share of clusters where the
+    challenger loses everything. Scores spread around a level that leaves room for both."""
 
     share: float
     noise: float = 0.0
-    level: float = 0.9
+    gain: float = 0.0
+
+    @property
+    def level(self) -> float:
+        return 1.0 - self.noise - self.gain
 
     @property
     def difference(self) -> float:
-        return -self.share * self.level
+        return (1 - self.share) * self.gain - self.share * self.level
+
+    @classmethod
+    def losing(cls, loss: float, noise: float = 0.0, gain: float = 0.0) -> RareLosses:
+        """The challenger that is worse by `loss` on average."""
+        return cls((loss + gain) / (1.0 - noise), noise, gain)
 
     def draw(self, random: np.random.Generator, clusters: int) -> tuple[Floats, Floats]:
-        champion = np.clip(self.level + self.noise * random.uniform(-1, 1, clusters), 0, 1)
-        challenger = np.clip(self.level + self.noise * random.uniform(-1, 1, clusters), 0, 1)
-        return champion, np.where(random.random(clusters) < self.share, 0.0, challenger)
+        champion, challenger = self.level + self.noise * random.uniform(-1, 1, (2, clusters))
+        return champion, np.where(random.random(clusters) < self.share, 0.0, challenger + self.gain)
 
 
 def binary_region(examples: int, margin: float, level: float, most_wins: float = 1.0) -> tuple[Counts, Counts]:

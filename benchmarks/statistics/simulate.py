@@ -25,12 +25,11 @@ from paired_scenarios import Answers, Costs, RareLosses, binary_region, human_an
 from proveout.statistics import (
     PairedTest,
     clusters_needed,
-    holm,
+    holm_levels,
     mean_interval,
     minimal_detectable_difference,
     online_level,
     paired_test,
-    power_of_binary,
     power_of_test,
     prediction_powered_test,
     proportion_interval,
@@ -196,13 +195,19 @@ def stress_row(cell: Cell, runs: int) -> list[str]:
 
 
 def stress(pool: Pool) -> str:
-    """Losses so rare that a sample may not meet one: known where scores tie, not where they never do."""
-    cells = [
-        Cell(f"{name}, but all lost on {share:.0%} of clusters", RareLosses(share / 0.9, noise), clusters, share)
-        for name, noise in (("equal", 0.0), ("equal but for noise of ±0.05", 0.05))
-        for share in (0.02, 0.05)
-        for clusters in (20, 60, 150, 500)
+    """Losses so rare that a sample may not meet one, where scores tie, vary a little, or vary much."""
+    worse = [
+        Cell(f"{name}, but for total losses", RareLosses.losing(margin, noise), clusters, margin)
+        for name, noise in (("equal", 0.0), ("noise of ±0.05", 0.05), ("noise of ±0.2", 0.2), ("noise of ±0.4", 0.4))
+        for margin, sizes in ((0.02, (20, 60, 150, 500)), (0.05, (20, 60, 150, 500)), (0.1, (14, 20, 30, 60)))
+        for clusters in sizes
     ]
+    better = [
+        Cell(f"{gain} better, but for total losses that undo it", RareLosses.losing(0.0, 0.1, gain), clusters, 0.0)
+        for gain in (0.05, 0.1)
+        for clusters in (20, 60, 200)
+    ]
+    cells = worse + better
     return table(["scores", "clusters", "margin", "false pass %"], pool(partial(stress_row, runs=pool.runs), cells))
 
 
@@ -242,10 +247,7 @@ def power_row(cell: Cell, runs: int) -> list[str]:
     sd = float(np.std(second - first, ddof=1))
     truth = cell.scenario.difference
     distance = (truth if cell.higher else -truth) + cell.margin
-    if isinstance(cell.scenario, Answers) and cell.scenario.examples == cell.scenario.repeats == 1:
-        planned = power_of_binary(truth, float(np.mean(first != second)), cell.clusters, margin=cell.margin)
-    else:
-        planned = power_of_test(distance, sd, cell.clusters)
+    planned = power_of_test(distance, sd, cell.clusters, reach=1 - cell.margin)
     tests = judged(cell, runs)
     return [
         cell.name,
@@ -272,7 +274,7 @@ def power_cells() -> list[Cell]:
         random = np.random.default_rng(17)
         for clusters in (20, 60, 200, 1000):
             first, second = scenario.draw(random, 100_000)
-            smallest = minimal_detectable_difference(float(np.std(second - first)), clusters)
+            smallest = minimal_detectable_difference(float(np.std(second - first)), clusters, reach=1)
             label = f"{name}, {scenario.accuracy:.0%} right"
             if scenario.accuracy + smallest < 0.995:
                 cells.append(Cell(label, replace(scenario, difference=round(smallest, 3)), clusters, 0.0))
@@ -314,7 +316,7 @@ def holm_row(case: tuple[int, int], runs: int) -> list[str]:
     for _ in range(runs):
         p = [test.p_value for test in against_one_champion(scenario, random, clusters, candidates)]
         raw += min(p) <= LEVEL
-        corrected += bool((holm(p) <= LEVEL).any())
+        corrected += any(map(float.__le__, p, holm_levels(p, LEVEL)))
     return [f"{candidates}", f"{clusters:,}", rate(raw, runs), rate(corrected, runs)]
 
 

@@ -1,7 +1,6 @@
 """Intervals, planning, corrections, agreement and prediction-powered means agree with the field's libraries."""
 
 import math
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,25 +9,19 @@ from hypothesis import strategies as st
 
 from proveout.statistics import (
     clusters_needed,
-    cohen_kappa,
     fewest_clusters,
-    holm,
-    judge_accuracy,
+    holm_levels,
     krippendorff_alpha,
     mean_interval,
     minimal_detectable_difference,
     online_level,
     pairwise_agreement,
-    pass_all,
-    power_of_binary,
     power_of_test,
     prediction_powered_mean,
     prediction_powered_test,
     proportion_interval,
-    sd_from_discordance,
-    sd_from_runs,
-    semantic_entropy,
     total_agreement,
+    upper_spread,
 )
 from proveout.statistics.distributions import binomial_pmf
 from proveout.statistics.paired_counts import PairedCounts
@@ -68,12 +61,12 @@ def test_a_proportion_without_trials_is_unknown_and_wrong_counts_are_refused():
             proportion_interval(successes, trials)
 
 
-def test_the_mean_of_symmetric_values_gets_students_interval():
-    half = np.random.default_rng(0).normal(0, 0.1, 25)
+def test_the_interval_of_the_mean_of_many_symmetric_values_is_nearly_students():
+    half = np.random.default_rng(0).normal(0, 0.1, 250)
     values = 0.5 + np.concatenate([half, -half])
-    low, high = scipy_stats.t.interval(0.95, 49, values.mean(), values.std(ddof=1) / math.sqrt(50))
+    low, high = scipy_stats.t.interval(0.95, 499, values.mean(), values.std(ddof=1) / math.sqrt(500))
     found = mean_interval(values)
-    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9)
+    assert high - low < found.high - found.low < 1.03 * (high - low)
 
 
 def test_the_mean_of_yes_or_no_scores_gets_the_exact_interval():
@@ -125,29 +118,42 @@ def test_the_interval_of_a_paired_difference_of_yes_or_no_scores_covers_it(examp
 # ------------------------------------------------------------------ planning
 
 
-@pytest.mark.parametrize("clusters", [3, 20, 200, 5000])
+@pytest.mark.parametrize(("clusters", "room"), [(20, 0.09), (200, 0.025), (5000, 0.003)])
 @pytest.mark.parametrize("effect", [0.02, 0.1, 0.5])
 @pytest.mark.parametrize("alpha", [0.05, 0.001])
-def test_power_is_that_of_statsmodels(clusters, effect, alpha):
+def test_power_is_that_of_statsmodels_less_what_caution_costs(clusters, room, effect, alpha):
     power = pytest.importorskip("statsmodels.stats.power").TTestPower()
     expected = power.power(effect, clusters, alpha, alternative="larger")
-    assert power_of_test(effect * 0.3, 0.3, clusters, alpha=alpha) == pytest.approx(expected, abs=2e-4)
+    assert expected - room <= power_of_test(effect * 0.3, 0.3, clusters, alpha=alpha) <= expected + 1e-4
 
 
-@pytest.mark.parametrize("clusters", [8, 60, 1000])
-def test_the_smallest_detectable_difference_is_that_of_statsmodels(clusters):
+@pytest.mark.parametrize(("clusters", "room"), [(8, 1.3), (60, 1.05), (1000, 1.005)])
+def test_the_smallest_detectable_difference_is_that_of_statsmodels_and_a_little_more(clusters, room):
     power = pytest.importorskip("statsmodels.stats.power").TTestPower()
     expected = 0.45 * power.solve_power(nobs=clusters, alpha=0.05, power=0.8, alternative="larger")
-    assert minimal_detectable_difference(0.45, clusters) == pytest.approx(expected, rel=2e-3)
+    assert expected <= minimal_detectable_difference(0.45, clusters) <= expected * room
 
 
 @pytest.mark.parametrize("distance", [0.3, 0.05, 0.011])
-def test_clusters_needed_are_those_of_statsmodels_and_no_fewer_would_do(distance):
+@pytest.mark.parametrize("reach", [0.0, 0.98])
+def test_the_clusters_needed_are_the_fewest_that_do(distance, reach):
     power = pytest.importorskip("statsmodels.stats.power").TTestPower()
     expected = power.solve_power(distance / 0.45, alpha=0.05, power=0.8, alternative="larger")
-    found = clusters_needed(0.45, distance)
-    assert found == pytest.approx(math.ceil(expected), abs=1 + expected * 0.002)
-    assert power_of_test(distance, 0.45, found) >= 0.8 > power_of_test(distance, 0.45, found - 1)
+    found = clusters_needed(0.45, distance, reach=reach)
+    assert expected <= found <= 5 + 1.05 * expected
+    fewer = power_of_test(distance, 0.45, found - 1, reach=reach)
+    assert power_of_test(distance, 0.45, found, reach=reach) >= 0.8 > fewer
+
+
+def test_scores_that_hardly_vary_need_the_clusters_that_would_show_a_rare_total_loss():
+    assert clusters_needed(0.02, 0.05) < 10
+    assert 0.9 * fewest_clusters(0.05) <= clusters_needed(0.02, 0.05, reach=0.95) < 1.4 * fewest_clusters(0.05)
+
+
+@pytest.mark.parametrize("clusters", [4, 20, 200])
+def test_the_spread_of_few_clusters_is_planned_with_at_its_upper_limit(clusters):
+    expected = math.sqrt((clusters - 1) / scipy_stats.chi2.ppf(0.2, clusters - 1))
+    assert upper_spread(clusters) == pytest.approx(expected, rel=0.02)
 
 
 def test_what_cannot_be_planned_is_refused_or_infinite():
@@ -168,35 +174,23 @@ def test_below_the_fewest_clusters_nothing_passes_and_from_there_on_a_perfect_ru
         fewest_clusters(0.0)
 
 
-def test_the_power_of_the_exact_test_is_what_simulation_finds():
-    random = np.random.default_rng(1)
-    outcomes = random.multinomial(150, [0.08, 0.04, 0.88], 2000)
-    passed = [PairedCounts(int(w), int(loss), 150).p_value(-0.05) <= 0.05 for w, loss, _ in outcomes]
-    assert power_of_binary(0.04, 0.12, 150, margin=0.05) == pytest.approx(np.mean(passed), abs=0.03)
-
-
-def test_spreads_to_plan_with():
-    assert sd_from_discordance(0.2) == pytest.approx(math.sqrt(0.2))
-    assert sd_from_runs([0, 1, 0], [1, 0, 0]) == pytest.approx(np.std([1, -1, 0], ddof=1))
-    with pytest.raises(ValueError, match="discordance"):
-        sd_from_discordance(0.01, 0.2)
-    with pytest.raises(ValueError, match="same clusters"):
-        sd_from_runs([0, 1], [1, 0, 0])
-
-
 # ------------------------------------------------------------------ several tests
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holms_adjustment_is_that_of_statsmodels(p_values):
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.001, 0.5))
+def test_holms_levels_reject_what_statsmodels_rejects(p_values, alpha):
     multitest = pytest.importorskip("statsmodels.stats.multitest")
-    assert holm(p_values) == pytest.approx(multitest.multipletests(p_values, method="holm")[1])
+    levels = holm_levels(p_values, alpha)
+    rejected = multitest.multipletests(p_values, alpha, method="holm")[0]
+    assert [p <= level for p, level in zip(p_values, levels, strict=True)] == rejected.tolist()
+    assert alpha / len(p_values) <= min(levels) <= max(levels) <= alpha
 
 
 def test_p_values_outside_0_and_1_are_refused():
-    with pytest.raises(ValueError, match="within 0 and 1"):
-        holm([0.2, 1.2])
+    for wrong in (1.2, -0.1, math.nan):
+        with pytest.raises(ValueError, match="within 0 and 1"):
+            holm_levels([0.2, wrong], 0.05)
 
 
 def test_all_levels_that_will_ever_be_given_out_add_up_to_alpha():
@@ -271,32 +265,6 @@ def test_full_agreement_leaves_room_for_doubt():
     assert found.low < 0.85
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=5, max_size=60))
-def test_cohens_kappa_and_its_interval_are_those_of_statsmodels(rows):
-    inter_rater = pytest.importorskip("statsmodels.stats.inter_rater")
-    first, second = zip(*rows, strict=True)
-    found = cohen_kappa(first, second)
-    counts = Counter(rows)
-    square = np.array([[counts[a, b] for b in range(3)] for a in range(3)])
-    if math.isnan(found.value):
-        assert len(set(first) | set(second)) == 1
-        return
-    expected = inter_rater.cohens_kappa(square)
-    assert found.value == pytest.approx(expected.kappa, abs=1e-9)
-    assert found.low == pytest.approx(max(-1, expected.kappa_low), abs=1e-6)
-    assert found.high == pytest.approx(min(1, expected.kappa_upp), abs=1e-6)
-
-
-def test_entropy_of_meanings_and_chances_that_all_repeats_succeed():
-    assert semantic_entropy(["a"] * 4) == 0
-    assert semantic_entropy(list("abcd")) == pytest.approx(1)
-    assert math.isnan(semantic_entropy(["a", None]))
-    assert pass_all(3, 4, 2) == 0.5
-    with pytest.raises(ValueError, match="k is 5"):
-        pass_all(3, 4, 5)
-
-
 # ------------------------------------------------------------------ prediction-powered inference
 
 
@@ -342,10 +310,3 @@ def test_prediction_powered_figures_refuse_or_decline():
         prediction_powered_mean([0, 1], [math.nan, 1], [0, 1])
     with pytest.raises(ValueError, match="margin"):
         prediction_powered_test([0, 1], [0, 1], [0, 1], margin=-1)
-
-
-def test_a_judges_accuracy_is_told_apart_by_the_side_it_errs_on():
-    found = judge_accuracy([True, True, True, False], [True, True, False, False])
-    assert (found.sensitivity.value, found.specificity.value) == (pytest.approx(2 / 3), 1.0)
-    with pytest.raises(ValueError, match="same answers"):
-        judge_accuracy([True], [True, False])

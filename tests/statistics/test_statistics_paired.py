@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proveout.statistics import Estimate, paired_test
-from proveout.statistics.mean_limits import SignFlips, StudentMean
+from proveout.statistics.mean_limits import CautiousMean, SignFlips, StudentMean, UnmetLosses
 from proveout.statistics.paired_counts import NUISANCE_ERROR, PairedCounts, region_chances
 
 scipy_stats = pytest.importorskip("scipy.stats")
@@ -33,26 +33,24 @@ def symmetric(size: int, centre: float, seed: int = 0):
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.02, 0.1])
-def test_symmetric_differences_get_the_p_value_of_scipy_and_statsmodels(margin):
+def test_without_skewness_the_t_test_is_that_of_scipy_and_statsmodels(margin):
     weightstats = pytest.importorskip("statsmodels.stats.weightstats")
     champion = np.random.default_rng(1).normal(5, 1, 100)
     challenger = champion + symmetric(100, 0.03)
-    test = paired_test(champion, challenger, margin=margin)
-    ours = (test.p_value, test.p_worse)
     better = scipy_stats.ttest_rel(challenger + margin, champion, alternative="greater").pvalue
-    worse = scipy_stats.ttest_rel(challenger + margin, champion, alternative="less").pvalue
-    assert ours == pytest.approx((better, worse), rel=1e-9)
+    assert StudentMean(challenger - champion).p_value(-margin) == pytest.approx(better, rel=1e-9)
     if margin:
         _, (_, equivalent, _), _ = weightstats.ttost_paired(challenger, champion, -margin, margin)
-        assert test.p_value == pytest.approx(equivalent, rel=1e-9)
+        assert better == pytest.approx(equivalent, rel=1e-9)
 
 
-def test_symmetric_differences_get_scipys_interval():
-    champion = np.random.default_rng(1).normal(5, 1, 100)
-    challenger = champion + symmetric(100, 0.03)
+@pytest.mark.parametrize(("size", "wider"), [(60, 1.08), (1000, 1.01)])
+def test_symmetric_differences_get_nearly_scipys_interval(size, wider):
+    champion = np.random.default_rng(1).normal(0.5, 0.01, size)
+    challenger = champion + symmetric(size, 0.0)
     expected = scipy_stats.ttest_rel(challenger, champion).confidence_interval(0.95)
     found = paired_test(champion, challenger).difference
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
+    assert 1 <= (found.high - found.low) / (expected.high - expected.low) <= wider
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -62,6 +60,33 @@ def test_the_correction_for_skewness_only_ever_makes_a_pass_harder(seed, size, m
     champion, challenger = random.exponential(1, size), random.exponential(1, size)
     naive = scipy_stats.ttest_rel(challenger + margin, champion, alternative="greater").pvalue
     assert paired_test(champion, challenger, margin=margin).p_value >= naive - 1e-9
+
+
+# ------------------------------------------------------------------ losses not met
+
+
+@pytest.mark.parametrize("size", [20, 60, 149, 300])
+def test_without_any_spread_losses_not_met_get_clopper_and_pearsons_limit(size):
+    """The rule of three: none of K clusters lost, so up to 1 - alpha^(1/K) of all may be."""
+    limits = UnmetLosses(np.zeros(size), -1.0)
+    expected = scipy_stats.binomtest(0, size).proportion_ci(0.9).high
+    assert -limits.lower(0.05) == pytest.approx(expected, rel=1e-9)
+    assert limits.p_value(-0.02) == pytest.approx(0.98**size)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6), st.integers(10, 300), st.floats(0.01, 0.5), st.floats(0.005, 0.2))
+def test_the_limit_for_losses_not_met_agrees_with_its_p_value_and_is_no_bolder_than_t(seed, size, sd, alpha):
+    values = np.random.default_rng(seed).uniform(-sd, sd, size)
+    limits = UnmetLosses(values, -1.0)
+    lower = limits.lower(alpha)
+    assert limits.p_value(lower) == pytest.approx(alpha, rel=0.1)
+    assert lower <= StudentMean(values).lower(alpha) + 0.01 * sd
+
+
+def test_where_clusters_are_many_or_vary_much_losses_not_met_cost_nothing():
+    values = np.random.default_rng(2).normal(0, 0.3, 400)
+    assert UnmetLosses(values, -1.0).lower(0.05) == pytest.approx(StudentMean(values).lower(0.05), abs=1e-4)
 
 
 # ------------------------------------------------------------------ sign flips
@@ -86,7 +111,7 @@ def test_random_sign_flips_are_close_to_scipys():
 
 def test_below_40_clusters_the_more_careful_of_t_and_sign_flips_counts():
     values = np.random.default_rng(4).normal(0.2, 0.5, 12)
-    expected = max(StudentMean(values).p_value(0.0), SignFlips.of(values, 0).p_value(0.0))
+    expected = max(CautiousMean(values).p_value(0.0), SignFlips.of(values, 0).p_value(0.0))
     assert paired_test(np.zeros(12), values).p_value == pytest.approx(expected)
 
 
@@ -232,10 +257,11 @@ def test_variants_that_score_the_same_are_neither_better_nor_worse(size):
     assert test.difference.low < 0 < test.difference.high
 
 
-def test_the_same_gain_everywhere_is_as_sure_as_its_signs():
+def test_the_same_gain_everywhere_is_as_sure_as_its_signs_and_as_the_total_losses_that_would_undo_it():
     for size in (2, 10, 60):
         scores = np.linspace(0.1, 0.8, size)
-        assert paired_test(scores, scores + 0.1).p_value == pytest.approx(0.5**size, rel=1e-6)
+        assert paired_test(scores, scores + 0.1).p_value == pytest.approx((1 / 1.1) ** size, rel=1e-6)
+        assert paired_test(scores * 100, scores * 100 + 10).p_value == pytest.approx(0.5**size, rel=1e-6)
 
 
 def test_a_loss_of_exactly_the_margin_everywhere_does_not_pass():

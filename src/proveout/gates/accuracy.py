@@ -19,7 +19,6 @@ from proveout.project.records import Objective, ObjectiveSpec
 from proveout.statistics import (
     Estimate,
     PairedTest,
-    fewest_clusters,
     mean_interval,
     paired_test,
     prediction_powered_mean,
@@ -122,7 +121,6 @@ class AccuracyGate:
             blocked=_blocked(evidence.judged.get(metric), trusted, bool(golden.any()), truth is not None),
             per_cluster=paired.per_cluster,
         )
-        notices += _few_clusters(paired, claim, spec.margin)
         return finding, notices
 
     def _stretched(
@@ -173,24 +171,6 @@ class AccuracyGate:
                 )
             )
         return measures
-
-
-def _few_clusters(paired: Paired, claim: Claim, margin: float) -> list[Notice]:
-    """What no figure can show where there are few clusters of averaged scores: a loss in clusters not drawn."""
-    clusters = len(paired.names)
-    values = np.concatenate([paired.champion, paired.challenger])
-    shares = bool(((values >= 0) & (values <= 1)).all())
-    if claim == "improves" or not shares or not 0 < margin < 1 or np.isin(values, (0.0, 1.0)).all():
-        return []
-    needed = fewest_clusters(margin)
-    if clusters >= needed:
-        return []
-    message = (
-        f"{clusters:,} clusters are few for a margin of {margin * 100:g} points: a challenger that fails on one "
-        f"cluster in {1 / margin:.0f} altogether may show none of them. {needed:,} clusters would show one with 95 % "
-        "probability."
-    )
-    return [Notice(kind="few_clusters", message=message, count=clusters)]
 
 
 def _blocked(calibrated: bool | None, trusted: bool, golden: bool, labelled: bool) -> str | None:

@@ -3,13 +3,13 @@ does not work."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from proveout.gates._base import CONFIDENCE_ALPHA, Finding
 from proveout.gates.scorecard import LedgerLine
-from proveout.gates.verdicts import holm_levels
-from proveout.statistics import online_level
+from proveout.statistics import holm_levels, online_level
 from proveout.storage import Claim, LedgerEntry, Store
 
 TRY = "claims"
@@ -40,7 +40,7 @@ class Share:
 def claim_share(store: Store, subject: Subject, claims: Sequence[Finding]) -> Share:
     """Enter a try on the ledger (or find it there, when the same evidence was judged before) and share its level among
     its claims."""
-    p_values = [1.0 if finding.test is None else finding.test.p_value for finding in claims]
+    p_values = [_p_value(finding) for finding in claims]
     entry = store.ledger.claim(
         Claim(
             dataset_version=subject.dataset_version,
@@ -56,8 +56,13 @@ def claim_share(store: Store, subject: Subject, claims: Sequence[Finding]) -> Sh
         next_level,
     )
     tried = store.ledger.entries(subject.dataset_version, TRY)
-    levels = holm_levels(list(zip(claims, p_values, strict=True)), entry.level)
-    return Share(entry, tuple(levels), tuple(dict.fromkeys(other.challenger for other in tried)))
+    levels = holm_levels(p_values, entry.level)
+    return Share(entry, levels, tuple(dict.fromkeys(other.challenger for other in tried)))
+
+
+def _p_value(finding: Finding) -> float:
+    """1 where nothing could be tested."""
+    return 1.0 if finding.test is None or math.isnan(finding.test.p_value) else finding.test.p_value
 
 
 def next_level(earlier: Sequence[LedgerEntry]) -> float:

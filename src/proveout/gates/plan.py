@@ -15,6 +15,9 @@ ASSUMED_SD = 0.45
 """Standard deviation of a paired difference where nothing is known yet: a yes-or-no score that differs on a fifth of
 the examples."""
 
+SHARES = frozenset({"accuracy", "stability"})
+"""Objectives whose scores usually lie within 0 and 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Detectable:
@@ -61,12 +64,21 @@ def detectable(
     assumed one."""
     sd = spread(earlier, objective, metric)
     level = alpha if claim == "improves" else CONFIDENCE_ALPHA
+    reach = 1.0 if objective in SHARES and _within_one(earlier, metric) else 0.0
     smallest = (
-        minimal_detectable_difference(ASSUMED_SD if sd is None else sd, clusters, alpha=level, power=DEFAULT_POWER)
+        minimal_detectable_difference(
+            ASSUMED_SD if sd is None else sd, clusters, alpha=level, power=DEFAULT_POWER, reach=reach
+        )
         if clusters > 1
         else math.nan
     )
     return Detectable(objective, metric, claim, margin, smallest, clusters, sd is not None)
+
+
+def _within_one(earlier: Scorecard | None, metric: str) -> bool:
+    """Whether scores lie within 0 and 1, as far as an earlier run knows; they do where there was none."""
+    seen = [gate.champion.value for gate in earlier.gates if gate.metric == metric] if earlier else []
+    return all(value is None or 0 <= value <= 1 for value in seen)
 
 
 def spread(earlier: Scorecard | None, objective: Objective, metric: str) -> float | None:

@@ -6,7 +6,7 @@ import math
 
 from proveout.gates._base import CONFIDENCE_ALPHA, DEFAULT_POWER, Finding
 from proveout.gates.scorecard import Difference, Figure, GateResult, Needs, Verdict
-from proveout.statistics import Estimate, PairedTest, clusters_needed, fewest_clusters
+from proveout.statistics import Estimate, PairedTest, clusters_needed, fewest_clusters, upper_spread
 
 
 def judge(finding: Finding, alpha: float = CONFIDENCE_ALPHA) -> GateResult:
@@ -92,26 +92,36 @@ def _margin(finding: Finding) -> str:
     """The margin as people say it: per cent of a ratio, points of a share, else the number itself."""
     if finding.objective in ("latency", "cost"):
         return f"{finding.margin * 100:g} %"
-    if all(0 <= arm.value <= 1 for arm in (finding.champion, finding.challenger)):
+    if is_share(finding):
         return f"{finding.margin * 100:g} points"
     return f"{finding.margin:g}"
 
 
 def examples_needed(finding: Finding, test: PairedTest, alpha: float, power: float = DEFAULT_POWER) -> int:
     """How many examples would decide, were the true difference the one observed; 0 when no number would (nothing
-    differs)."""
+    differs).
+
+    Few examples know neither the spread nor the difference well. So the spread is taken at its upper limit (Browne
+    1995), shares with half a total loss more, and a challenger that must only hold is not taken for better than the
+    champion.
+    """
     sign = 1.0 if finding.higher_is_better else -1.0
-    distance = abs(sign * test.difference.value + test.margin)
+    seen = sign * test.difference.value + test.margin
+    distance = min(seen, test.margin) if test.margin > 0 and seen > 0 else abs(seen)
     if not distance > 0 or math.isnan(distance):
         return 0
-    if test.sd > 0:
-        clusters = clusters_needed(test.sd, distance, alpha=alpha, power=power)
-    elif 0 < test.margin < 1:
-        clusters = fewest_clusters(test.margin, alpha=alpha)
-    else:
-        clusters = 0
-    needed = math.ceil(max(clusters, _surest(alpha)) * finding.per_cluster)
-    return max(needed, math.ceil((test.difference.n + 1) * finding.per_cluster))
+    clusters = test.difference.n
+    share = is_share(finding)
+    sd = math.sqrt((test.sd * upper_spread(clusters)) ** 2 + (0.5 / (clusters + 1) if share else 0.0))
+    reach = max(0.0, 1.0 - test.margin) if share else 0.0
+    needed = clusters_needed(sd, distance, alpha=alpha, power=power, reach=reach) if sd > 0 else 0
+    return math.ceil(max(needed, _fewest(test, alpha), clusters + 1) * finding.per_cluster)
+
+
+def is_share(finding: Finding) -> bool:
+    """Whether the scores behind a finding lie within 0 and 1, as far as can be seen."""
+    arms = finding.champion.value, finding.challenger.value
+    return finding.objective not in ("latency", "cost") and all(0 <= value <= 1 for value in arms)
 
 
 def _surest(alpha: float) -> int:
@@ -123,24 +133,6 @@ def _fewest(test: PairedTest, alpha: float) -> int:
     """The clusters below which no data would decide."""
     rare = fewest_clusters(test.margin, alpha=alpha) if 0 < test.margin < 1 else 0
     return max(_surest(alpha), rare)
-
-
-def holm_levels(findings: list[tuple[Finding, float]], alpha: float) -> list[float]:
-    """Holm's step-down levels for several claims of one change that share the level `alpha`, in the order given.
-
-    The smallest p-value is tested at alpha/m, the next at alpha/(m-1), and so on; once one is not rejected all later
-    ones are tested at the level that stopped it (Holm 1979).
-    """
-    order = sorted(range(len(findings)), key=lambda index: findings[index][1])
-    levels = [0.0] * len(findings)
-    level = 0.0
-    stopped = False
-    for rank, index in enumerate(order):
-        if not stopped:
-            level = alpha / (len(findings) - rank)
-        levels[index] = level
-        stopped = stopped or not findings[index][1] <= level
-    return levels
 
 
 def figure(estimate: Estimate) -> Figure:

@@ -9,30 +9,23 @@ from proveout.statistics._base import Estimate, PairedTest
 
 if TYPE_CHECKING:
     from proveout.statistics.agreement import (
-        cohen_kappa,
         krippendorff_alpha,
         pairwise_agreement,
-        pass_all,
-        semantic_entropy,
         total_agreement,
     )
     from proveout.statistics.bandits import Batch, arm_difference, bandit_winner, thompson_shares
     from proveout.statistics.betting import AnytimeTest, anytime_test, block_differences
     from proveout.statistics.intervals import mean_interval, proportion_interval
-    from proveout.statistics.multiplicity import holm, online_level
+    from proveout.statistics.multiplicity import holm_levels, online_level
     from proveout.statistics.paired import paired_test
     from proveout.statistics.power import (
         clusters_needed,
         fewest_clusters,
         minimal_detectable_difference,
-        power_of_binary,
         power_of_test,
-        sd_from_discordance,
-        sd_from_runs,
+        upper_spread,
     )
     from proveout.statistics.prediction_powered import (
-        JudgeAccuracy,
-        judge_accuracy,
         prediction_powered_mean,
         prediction_powered_test,
         prediction_weight,
@@ -43,30 +36,23 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "agreement": (
-        "cohen_kappa",
         "krippendorff_alpha",
         "pairwise_agreement",
-        "pass_all",
-        "semantic_entropy",
         "total_agreement",
     ),
     "bandits": ("Batch", "arm_difference", "bandit_winner", "thompson_shares"),
     "betting": ("AnytimeTest", "anytime_test", "block_differences"),
     "intervals": ("mean_interval", "proportion_interval"),
-    "multiplicity": ("holm", "online_level"),
+    "multiplicity": ("holm_levels", "online_level"),
     "paired": ("paired_test",),
     "power": (
         "clusters_needed",
         "fewest_clusters",
         "minimal_detectable_difference",
-        "power_of_binary",
         "power_of_test",
-        "sd_from_discordance",
-        "sd_from_runs",
+        "upper_spread",
     ),
     "prediction_powered": (
-        "JudgeAccuracy",
-        "judge_accuracy",
         "prediction_powered_mean",
         "prediction_powered_test",
         "prediction_weight",
@@ -81,17 +67,14 @@ __all__ = [
     "AnytimeTest",
     "Batch",
     "Estimate",
-    "JudgeAccuracy",
     "PairedTest",
     "anytime_test",
     "arm_difference",
     "bandit_winner",
     "block_differences",
     "clusters_needed",
-    "cohen_kappa",
     "fewest_clusters",
-    "holm",
-    "judge_accuracy",
+    "holm_levels",
     "krippendorff_alpha",
     "mean_interval",
     "minimal_detectable_difference",
@@ -99,8 +82,6 @@ __all__ = [
     "online_level",
     "paired_test",
     "pairwise_agreement",
-    "pass_all",
-    "power_of_binary",
     "power_of_test",
     "prediction_powered_mean",
     "prediction_powered_test",
@@ -110,11 +91,9 @@ __all__ = [
     "ratio_interval",
     "ratio_of_ratios_test",
     "ratio_test",
-    "sd_from_discordance",
-    "sd_from_runs",
-    "semantic_entropy",
     "thompson_shares",
     "total_agreement",
+    "upper_spread",
 ]
 
 

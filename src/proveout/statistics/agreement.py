@@ -9,7 +9,6 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from proveout.statistics._base import Estimate
-from proveout.statistics.distributions import normal_quantile
 from proveout.statistics.mean_limits import StudentMean
 
 Answers = Sequence[Hashable | None]
@@ -40,74 +39,6 @@ def total_agreement(items: Sequence[Answers]) -> float:
     kept = [[answer for answer in answers if answer is not None] for answers in items]
     kept = [answers for answers in kept if len(answers) > 1]
     return sum(len(set(answers)) == 1 for answers in kept) / len(kept) if kept else math.nan
-
-
-def semantic_entropy(labels: Answers) -> float:
-    """Discrete semantic entropy of an item's repeats, over the logarithm of their number (Farquhar et al. 2024).
-
-    `labels` are classes of equal meaning. 0: all mean the same; 1: all differ. It is biased low with few repeats.
-
-    Returns:
-        From 0 to 1; NaN with fewer than two labels.
-    """
-    counts = Counter(label for label in labels if label is not None)
-    total = counts.total()
-    if total < 2:
-        return math.nan
-    return abs(-sum(count / total * math.log(count / total) for count in counts.values()) / math.log(total))
-
-
-def pass_all(successes: int, trials: int, k: int) -> float:
-    """pass^k: the unbiased estimate that k repeats all succeed, C(successes, k) / C(trials, k).
-
-    Raises:
-        ValueError: k is not within 1 and `trials`, or successes not within 0 and `trials`.
-    """
-    if not 1 <= k <= trials or not 0 <= successes <= trials:
-        raise ValueError(
-            f"k is {k}, successes {successes}, trials {trials}; k must be 1 to trials, successes 0 to trials"
-        )
-    return math.comb(successes, k) / math.comb(trials, k)
-
-
-def cohen_kappa(first: Answers, second: Answers, *, alpha: float = 0.05) -> Estimate:
-    """Cohen's (1960) kappa: the agreement of two raters beyond chance, with its large-sample interval (Fleiss, Cohen
-    & Everitt 1969).
-
-    Items that either rater left out (None) are left out.
-
-    Returns:
-        At most 1; NaN where both raters only ever gave one and the same answer, as there is nothing beyond chance to
-        see.
-
-    Raises:
-        ValueError: the raters rated different numbers of items.
-    """
-    if len(first) != len(second):
-        raise ValueError(f"the raters rated {len(first)} and {len(second)} items; give the same items")
-    pairs = Counter((a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None)
-    n = pairs.total()
-    if not n:
-        return Estimate(math.nan, math.nan, math.nan, 0)
-    rows: Counter[Hashable] = Counter()
-    columns: Counter[Hashable] = Counter()
-    for (a, b), count in pairs.items():
-        rows[a] += count
-        columns[b] += count
-    by_chance = sum(rows[name] * columns[name] for name in rows) / n**2
-    if not by_chance < 1:
-        return Estimate(math.nan, math.nan, math.nan, n)
-    observed = sum(count for (a, b), count in pairs.items() if a == b) / n
-    kappa = (observed - by_chance) / (1 - by_chance)
-    spread = 0.0
-    for (a, b), count in pairs.items():
-        if a == b:
-            spread += count / n * (1 - (rows[a] + columns[a]) / n * (1 - kappa)) ** 2
-        else:
-            spread += (1 - kappa) ** 2 * count / n * ((columns[a] + rows[b]) / n) ** 2
-    spread -= (kappa - by_chance * (1 - kappa)) ** 2
-    half = normal_quantile(1 - alpha / 2) * math.sqrt(max(spread, 0.0) / n) / (1 - by_chance)
-    return Estimate(kappa, max(-1.0, kappa - half), min(1.0, kappa + half), n)
 
 
 def krippendorff_alpha(units: Sequence[Answers], *, alpha: float = 0.05) -> Estimate:

@@ -89,6 +89,20 @@ def student_critical(alpha: float, degrees: int) -> float:
     return -float(student_quantile(alpha, degrees))
 
 
+def student_as_normal(t: ArrayLike, degrees: float) -> Floats:
+    """The standard normal score with nearly the same tail as t: Wallace (1959). Tails are right to 3 % from three
+    degrees of freedom on; for many values at once, where `student_sf` would take long."""
+    t = np.asarray(t, dtype=float)
+    return np.sign(t) * (8 * degrees + 1) / (8 * degrees + 3) * np.sqrt(degrees * np.log1p(t * t / degrees))
+
+
+def normal_as_student(z: ArrayLike, degrees: float) -> Floats:
+    """The inverse of `student_as_normal`."""
+    z = np.asarray(z, dtype=float)
+    scaled = z * (8 * degrees + 3) / (8 * degrees + 1)
+    return np.sign(z) * np.sqrt(degrees * np.expm1(np.minimum(scaled * scaled / degrees, 700.0)))
+
+
 def normal_sf(z: ArrayLike) -> Floats:
     """P(Z > z) of a standard normal variable."""
     z = np.asarray(z, dtype=float)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from proveout.statistics._base import Estimate
 from proveout.statistics._checking import finite_values
 from proveout.statistics.distributions import Floats, beta_quantile, normal_quantile
-from proveout.statistics.mean_limits import MeanLimits, RareLosses, StudentMean, usual_value
+from proveout.statistics.mean_limits import CautiousMean, UnmetLosses
 
 ProportionMethod = Literal["clopper-pearson", "wilson", "jeffreys"]
 
@@ -57,9 +57,9 @@ def proportion_interval(
 def mean_interval(values: ArrayLike, *, bounds: tuple[float, float] | None = None, alpha: float = 0.05) -> Estimate:
     """The mean of independent values, one per cluster, with its two-sided interval.
 
-    Single yes-or-no scores get Clopper and Pearson's interval. Others get Student's t, corrected for skewness; where
-    most values are the same (30 of 30 clusters all right), what rare other values could do is added, so that no
-    spread does not mean no doubt.
+    Single yes-or-no scores get Clopper and Pearson's interval. Others get Student's t, corrected for skewness, and no
+    shorter than values at the bounds that are too rare to have been met allow (see `UnmetLosses`): no spread is not
+    no doubt.
 
     Args:
         values: one value per cluster, shape (K,).
@@ -100,8 +100,4 @@ def _bounds(values: Floats, bounds: tuple[float, float] | None) -> tuple[float, 
 
 
 def _lower_limit(values: Floats, least: float, alpha: float) -> float:
-    limits: list[MeanLimits] = [StudentMean(values)]
-    usual = usual_value(values)
-    if usual is not None:
-        limits.append(RareLosses(values, usual, usual - least))
-    return min(limit.lower(alpha) for limit in limits)
+    return min(CautiousMean(values).lower(alpha), UnmetLosses(values, least).lower(alpha))

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import ArrayLike
 
-from proveout.statistics._checking import finite_values
-from proveout.statistics.distributions import Floats
+def holm_levels(p_values: Sequence[float], alpha: float) -> tuple[float, ...]:
+    """Holm's (1979) step-down levels: reject each p-value that is at most its level, and the chance of any false
+    rejection is at most alpha, in any dependence.
 
-
-def holm(p_values: ArrayLike) -> Floats:
-    """Holm's (1979) step-down adjustment: reject what is at most alpha, and the chance of any false rejection is at
-    most alpha.
-
-    Args:
-        p_values: shape (m,), in any dependence.
+    The smallest p-value is tested at alpha / m, the next at alpha / (m - 1), and so on; once one is not rejected, all
+    later ones get the level that stopped it.
 
     Returns:
-        Adjusted p-values in the same order, shape (m,).
+        One level a p-value, in the same order.
 
     Raises:
         ValueError: a p-value is not within 0 and 1.
     """
-    p = finite_values(p_values, "p_values")
-    if np.any((p < 0) | (p > 1)):
+    if not all(0 <= p <= 1 for p in p_values):
         raise ValueError("p-values lie within 0 and 1")
-    order = np.argsort(p, kind="stable")
-    adjusted = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
-    result = np.empty_like(adjusted)
-    result[order] = adjusted
-    return result
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    levels = [0.0] * len(p_values)
+    level, stopped = alpha, False
+    for rank, index in enumerate(order):
+        if not stopped:
+            level = alpha / (len(p_values) - rank)
+            stopped = p_values[index] > level
+        levels[index] = level
+    return tuple(levels)
 
 
 def online_level(history: Sequence[tuple[float, bool]], alpha: float = 0.05) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from proveout.statistics._base import Estimate, PairedTest
 from proveout.statistics._checking import finite_values
 from proveout.statistics.distributions import Floats
-from proveout.statistics.mean_limits import MeanLimits, RareLosses, SignFlips, StudentMean, usual_value
+from proveout.statistics.mean_limits import CautiousMean, MeanLimits, SignFlips, UnmetLosses
 from proveout.statistics.paired_counts import PairedCounts
 
 FEW_CLUSTERS = 40
@@ -33,9 +33,9 @@ def paired_test(
     """Test whether the challenger is better than the champion by more than `-margin`, over cluster means.
 
     Single yes-or-no scores (all values 0 or 1) are compared exactly: McNemar's test at margin 0, an unconditional
-    test at others. Other scores are compared by Student's t with a correction for skewness, and by sign flips below
-    40 clusters; the more careful p-value counts. Where most clusters do not differ at all, a loss too rare to have
-    been met is allowed for as well (see `RareLosses`).
+    test at others. Other scores are compared by Student's t with a correction for skewness (`CautiousMean`), by what
+    losses too rare to have been met could do (`UnmetLosses`), and by sign flips below 40 clusters; the most careful
+    p-value counts.
 
     Args:
         champion: one mean score per cluster, shape (K,).
@@ -92,9 +92,8 @@ def _evidence(champion: Floats, challenger: Floats, gains: Floats, seed: int) ->
             counts.swapped(),
             f"exact paired test ({counts.wins} better, {counts.losses} worse of {counts.examples:,})",
         )
-    reach = score_range(scores)
-    gains = np.where(np.abs(gains) <= 1e-12 * reach, 0.0, gains)
-    better = Gains.of(gains, reach, seed)
+    gains = np.where(np.abs(gains) <= 1e-12 * score_range(scores), 0.0, gains)
+    better = Gains.of(gains, _reach(scores, gains), seed)
     return better, better.mirrored(), better.method
 
 
@@ -103,6 +102,15 @@ def score_range(scores: Floats) -> float:
     if float(scores.min()) >= 0 and float(scores.max()) <= 1:
         return 1.0
     return max(float(scores.max()), 0.0) - min(float(scores.min()), 0.0)
+
+
+def _reach(scores: Floats, gains: Floats) -> float:
+    """The largest loss to reckon with, where none was met: all of a score within 0 and 1. Other scores have no such
+    bound, and the largest difference met takes its place; the range of the scores, if most clusters do not differ."""
+    bounded = float(scores.min()) >= 0 and float(scores.max()) <= 1
+    if bounded or 2 * np.count_nonzero(gains) <= len(gains):
+        return score_range(scores)
+    return float(np.abs(gains).max())
 
 
 @dataclass(frozen=True)
@@ -120,9 +128,10 @@ class Gains:
 
     @classmethod
     def of(cls, gains: Floats, reach: float, seed: int) -> Gains:
-        few = len(gains) < FEW_CLUSTERS
+        flips = SignFlips.of(gains, seed) if len(gains) < FEW_CLUSTERS else None
         differing = gains[gains != 0]
-        flips = SignFlips.of(gains, seed) if few else None
+        if len(differing) == len(gains):
+            return cls(gains, reach, flips, flips)
         return cls(gains, reach, flips, SignFlips.of(differing, seed) if 0 < len(differing) < FEW_CLUSTERS else None)
 
     def mirrored(self) -> Gains:
@@ -136,7 +145,7 @@ class Gains:
         if theta == 0:
             return self._at_zero
         elsewhere = max(limits.p_value(theta) for limits in self._limits)
-        return min(self._at_zero, elsewhere) if theta < 0 else max(self._at_zero, elsewhere)
+        return max(self._at_zero, elsewhere) if theta > 0 else elsewhere
 
     def lower(self, alpha: float) -> float:
         limit = max(min(limits.lower(alpha) for limits in self._limits), -self.reach)
@@ -145,27 +154,17 @@ class Gains:
     @property
     def method(self) -> str:
         name = "sign-flip permutation and paired t" if self.flips else "paired t"
-        rare = ", allowing for rare losses" if self._rare else ""
-        return f"{name} over {len(self.gains):,} clusters{rare}"
-
-    @cached_property
-    def _student(self) -> StudentMean:
-        return StudentMean(self.gains)
-
-    @cached_property
-    def _rare(self) -> RareLosses | None:
-        usual = usual_value(self.gains)
-        return None if usual is None else RareLosses(self.gains, usual, self.reach + usual)
+        return f"{name} over {len(self.gains):,} clusters, allowing for losses not met"
 
     @cached_property
     def _limits(self) -> tuple[MeanLimits, ...]:
-        return tuple(limits for limits in (self._student, self.flips, self._rare) if limits is not None)
+        limits = CautiousMean(self.gains), UnmetLosses(self.gains, -self.reach)
+        return (*limits, self.flips) if self.flips else limits
 
     @cached_property
     def _at_zero(self) -> float:
-        """The p-value at no difference: there the signs of the gains are exchangeable, and losses unseen are as
-        likely as wins unseen."""
+        """The p-value at no difference: there the signs of the gains of clusters that differ are exchangeable too."""
         if not self.gains.any():
             return 1.0
-        student = self._student.p_value(0.0)
-        return max(student, self.flips_of_differing.p_value(0.0)) if self.flips_of_differing else student
+        elsewhere = max(limits.p_value(0.0) for limits in self._limits)
+        return max(elsewhere, self.flips_of_differing.p_value(0.0)) if self.flips_of_differing else elsewhere

@@ -7,64 +7,86 @@ improvement, the difference plus the margin for what must hold (the margin alone
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from proveout.statistics._checking import finite_values
-from proveout.statistics.distributions import binomial_pmf, normal_cdf, normal_quantile, student_critical
-from proveout.statistics.paired_counts import PairedCounts, region_chances
+from proveout.statistics.distributions import normal_cdf, normal_quantile, student_critical
+from proveout.statistics.mean_limits import losses_not_met, uncorrected
 
 _MOST_CLUSTERS = 10**9
-_NEGLIGIBLE = 1e-12
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
-def power_of_test(distance: float, sd: float, clusters: int, *, alpha: float = 0.05) -> float:
-    """The probability that the one-sided paired t test shows a true distance.
+def power_of_test(distance: float, sd: float, clusters: int, *, alpha: float = 0.05, reach: float = 0.0) -> float:
+    """The probability that `paired_test` shows a true distance, for averaged scores without much skewness.
 
-    The noncentral t distribution, by Gauss-Legendre quadrature over the spread that the sample may happen to have.
+    The noncentral t distribution, by Gauss-Legendre quadrature over the spread that the sample may happen to have, with
+    the critical values of the tests that decide: Student's t with one more value like the lowest, and losses not met.
 
     Args:
         distance: true difference plus margin, in the unit of the scores.
         sd: standard deviation of the paired differences of clusters, > 0.
         clusters: number of clusters, at least 2.
         alpha: one-sided level.
+        reach: how far below what must be ruled out a cluster's difference can lie: 1 - margin for scores within 0 and
+            1; 0 reckons with no losses but those met.
     """
     _check(sd, alpha)
     if clusters < 2:
         return 0.0
     degrees = clusters - 1
-    reach = 8 / math.sqrt(2 * degrees)
-    low, high = max(0.0, 1 - reach), 1 + reach
+    span = 8 / math.sqrt(2 * degrees)
+    low, high = max(0.0, 1 - span), 1 + span
     ratios = low + (high - low) * (_NODES + 1) / 2
     logs = (degrees - 1) * np.log(ratios) - degrees * (ratios**2 - 1) / 2
     densities = np.exp(logs) * _WEIGHTS
-    shown = normal_cdf(distance / sd * math.sqrt(clusters) - student_critical(alpha, degrees) * ratios)
+    error = sd / math.sqrt(clusters)
+    needed = _cautious_critical(alpha, clusters) * ratios
+    if reach > 0:
+        shares, criticals = losses_not_met(alpha, clusters)
+        lost = shares / (1 - shares) * reach / error
+        needed = np.maximum(needed, np.max(lost + criticals * ratios[:, None], axis=1))
+    shown = normal_cdf(distance / error - needed)
     return float((densities @ shown) / densities.sum())
 
 
-def minimal_detectable_difference(sd: float, clusters: int, *, alpha: float = 0.05, power: float = 0.8) -> float:
+@lru_cache(maxsize=1024)
+def _cautious_critical(alpha: float, clusters: int) -> float:
+    """What `CautiousMean` asks of a t statistic, on average over normal values, whose lowest lies at Blom's (1958)
+    score."""
+    lowest = normal_quantile((1 - 0.375) / (clusters + 0.25))
+    spread = (clusters - 1) / clusters + (lowest**2 + 0.25) / (clusters + 1)
+    skew = lowest**3 / (clusters + 1) / spread**1.5 / math.sqrt(clusters)
+    critical = student_critical(alpha, clusters - 1)
+    return max(critical, float(uncorrected(np.asarray(critical), skew))) * math.sqrt(spread)
+
+
+def minimal_detectable_difference(
+    sd: float, clusters: int, *, alpha: float = 0.05, power: float = 0.8, reach: float = 0.0
+) -> float:
     """The smallest true distance that is shown with probability `power`; infinite with fewer than two clusters.
 
     For a claim this is the smallest improvement to hope for. For what must hold with margin m, a challenger at least
     this distance minus m better than the champion passes; one that is equal passes with the wanted power if m is at
-    least this distance.
+    least this distance. `reach` is that of `power_of_test`.
     """
     _check(sd, alpha, power)
     if clusters < 2:
         return math.inf
-    low, high = 0.0, 1.0
-    while power_of_test(high, 1.0, clusters, alpha=alpha) < power:
-        high *= 2
-    for _ in range(50):
+    low, high = 0.0, sd
+    while power_of_test(high, sd, clusters, alpha=alpha, reach=reach) < power:
+        low, high = high, high * 2
+    for _ in range(30):
         middle = (low + high) / 2
-        low, high = (middle, high) if power_of_test(middle, 1.0, clusters, alpha=alpha) < power else (low, middle)
-    return high * sd
+        shown = power_of_test(middle, sd, clusters, alpha=alpha, reach=reach) >= power
+        low, high = (low, middle) if shown else (middle, high)
+    return high
 
 
-def clusters_needed(sd: float, distance: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
-    """The least number of clusters that shows a true distance with probability `power`.
+def clusters_needed(sd: float, distance: float, *, alpha: float = 0.05, power: float = 0.8, reach: float = 0.0) -> int:
+    """The least number of clusters that shows a true distance with probability `power`. `reach` is that of
+    `power_of_test`.
 
     Raises:
         ValueError: the distance is not above 0: no number of clusters shows what is not so.
@@ -75,12 +97,14 @@ def clusters_needed(sd: float, distance: float, *, alpha: float = 0.05, power: f
     guess = ((normal_quantile(1 - alpha) + normal_quantile(power)) * sd / distance) ** 2
     if guess > _MOST_CLUSTERS:
         return _MOST_CLUSTERS
-    clusters = max(2, math.floor(guess))
-    while power_of_test(distance, sd, clusters, alpha=alpha) < power:
-        clusters += max(1, clusters // 500)
-    while clusters > 2 and power_of_test(distance, sd, clusters - 1, alpha=alpha) >= power:
-        clusters -= 1
-    return clusters
+    low, high = 1, max(2, math.ceil(guess))
+    while power_of_test(distance, sd, high, alpha=alpha, reach=reach) < power:
+        low, high = high, math.ceil(high * 1.25) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        shown = power_of_test(distance, sd, middle, alpha=alpha, reach=reach) >= power
+        low, high = (low, middle) if shown else (middle, high)
+    return high
 
 
 def fewest_clusters(margin: float, *, alpha: float = 0.05) -> int:
@@ -99,48 +123,12 @@ def fewest_clusters(margin: float, *, alpha: float = 0.05) -> int:
     return math.ceil(math.log(alpha) / math.log1p(-margin) - 1e-9)
 
 
-def sd_from_discordance(discordance: float, difference: float = 0.0) -> float:
-    """The standard deviation of the difference of two yes-or-no scores that differ on a share `discordance` of
-    examples."""
-    if not abs(difference) <= discordance <= 1:
-        raise ValueError(f"discordance is {discordance:g}; it lies between the difference, {abs(difference):g}, and 1")
-    return math.sqrt(discordance - difference**2)
-
-
-def sd_from_runs(first: ArrayLike, second: ArrayLike) -> float:
-    """The standard deviation of paired differences to plan with, from two runs of the champion over the same clusters.
-
-    This is the part that a variant's own randomness brings, and so a lower bound: a different variant will differ more.
-    """
-    first, second = finite_values(first, "first"), finite_values(second, "second")
-    if first.shape != second.shape or len(first) < 2:
-        raise ValueError("give two runs over the same clusters, at least two of them")
-    return float(np.std(second - first, ddof=1))
-
-
-def power_of_binary(
-    difference: float, discordance: float, examples: int, *, margin: float = 0.0, alpha: float = 0.05
-) -> float:
-    """The probability that the exact test of single yes-or-no scores passes: every outcome's chance, added up.
-
-    Args:
-        difference: true difference in the share of right answers.
-        discordance: share of examples on which the variants differ.
-        examples: number of examples.
-        margin: 0 for a claim, else the margin to hold.
-        alpha: one-sided level.
-    """
-    sd_from_discordance(discordance, difference)
-    win_rate, loss_rate = (discordance + difference) / 2, (discordance - difference) / 2
-    wins = np.arange(examples + 1)
-    wins = wins[binomial_pmf(wins, examples, win_rate) > _NEGLIGIBLE]
-    allowed = np.full(wins.shape, -1)
-    most = -1
-    for place, won in enumerate(wins.tolist()):
-        while most < examples - won and PairedCounts(won, most + 1, examples).p_value(-margin) <= alpha:
-            most += 1
-        allowed[place] = min(most, examples - won)
-    return min(1.0, float(region_chances(wins, allowed, examples, np.array([win_rate]), np.array([loss_rate]))))
+def upper_spread(clusters: int, *, confidence: float = 0.8) -> float:
+    """What to multiply a standard deviation from few clusters by before planning with it: its upper limit (Browne 1995,
+    "On the use of a pilot sample for sample size determination"), by Wilson and Hilferty's chi-square quantile."""
+    degrees = max(clusters - 1, 1)
+    ninth = 2 / (9 * degrees)
+    return max(1.0, (1 - ninth + normal_quantile(1 - confidence) * math.sqrt(ninth)) ** -1.5)
 
 
 def _check(sd: float, alpha: float, power: float = 0.5) -> None:

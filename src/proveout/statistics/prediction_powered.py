@@ -8,7 +8,6 @@ better they are, the shorter the interval (Angelopoulos et al. 2023, "Prediction
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,8 +17,7 @@ from numpy.typing import ArrayLike
 from proveout.statistics._base import Estimate, PairedTest
 from proveout.statistics._checking import finite_values
 from proveout.statistics.distributions import Floats, student_critical, student_sf
-from proveout.statistics.intervals import proportion_interval
-from proveout.statistics.mean_limits import RareLosses, StudentMean, level_at, levels_of, usual_value
+from proveout.statistics.mean_limits import CautiousMean, StudentMean, UnmetLosses, level_at, levels_of
 
 ALPHA = 0.05
 """Two-sided error of the interval of a test."""
@@ -70,7 +68,7 @@ def prediction_powered_test(
 ) -> PairedTest:
     """The paired test of challenger against champion, from human-labelled and predicted differences of clusters.
 
-    Its limits allow for skewness and for rare losses among the labelled clusters, as those of `paired_test` do.
+    Its limits allow for skewness and for losses that the labelled clusters have not met, as those of `paired_test` do.
 
     Args:
         labelled: people's challenger - champion per cluster, shape (n,).
@@ -127,12 +125,12 @@ class _Powered:
 
     def lower(self, alpha: float) -> float:
         critical = student_critical(alpha, len(self.rectifier) - 1)
-        return float(self._combined(min(limits.lower(alpha) for limits in self._limits), critical))
+        return float(self._combined(min(self._cautious.lower(alpha), self._unmet.lower(alpha)), critical))
 
     def p_value(self, theta: float) -> float:
         """The level whose lower limit is `theta`; above one half Student's p-value."""
         levels, criticals = levels_of(len(self.rectifier))
-        shortest = np.min([limits.lower_at(criticals) for limits in self._limits], axis=0)
+        shortest = np.minimum(self._cautious.lower_at(criticals), self._unmet.lowers())
         level = level_at(theta, levels, self._combined(shortest, criticals))
         if level < levels[-1] or self.error == 0:
             return level
@@ -143,10 +141,12 @@ class _Powered:
         return self.value - np.hypot(shortfalls, criticals * StudentMean(self.extra).error)
 
     @cached_property
-    def _limits(self) -> tuple[StudentMean | RareLosses, ...]:
-        usual = usual_value(self.rectifier)
-        student = StudentMean(self.rectifier)
-        return (student,) if usual is None else (student, RareLosses(self.rectifier, usual, self.reach))
+    def _cautious(self) -> CautiousMean:
+        return CautiousMean(self.rectifier)
+
+    @cached_property
+    def _unmet(self) -> UnmetLosses:
+        return UnmetLosses(self.rectifier, min(-self.reach, float(self.rectifier.min())))
 
 
 def prediction_weight(labelled: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike) -> float:
@@ -177,25 +177,3 @@ def _weight(y: Floats, f: Floats, extra: Floats) -> float:
 def _too_few(labelled: ArrayLike) -> Estimate:
     size = len(finite_values(labelled, "labelled"))
     return Estimate(math.nan, math.nan, math.nan, size)
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeAccuracy:
-    """A judge's verdicts against people's: the share of good answers that it finds good, and of bad ones that it
-    finds bad."""
-
-    sensitivity: Estimate
-    specificity: Estimate
-
-
-def judge_accuracy(people: Sequence[bool], judge: Sequence[bool]) -> JudgeAccuracy:
-    """Compare a judge's verdicts with people's on the same answers, with Clopper and Pearson's intervals.
-
-    Raises:
-        ValueError: they judged different numbers of answers.
-    """
-    if len(people) != len(judge):
-        raise ValueError(f"people judged {len(people)} answers and the judge {len(judge)}; give the same answers")
-    good = [found for person, found in zip(people, judge, strict=True) if person]
-    bad = [not found for person, found in zip(people, judge, strict=True) if not person]
-    return JudgeAccuracy(proportion_interval(sum(good), len(good)), proportion_interval(sum(bad), len(bad)))
