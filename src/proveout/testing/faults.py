@@ -9,8 +9,10 @@ async with FaultServer([Answer(status=500), Answer.too_many(retry_after="1"), An
 from __future__ import annotations
 
 import asyncio
+import binascii
 import json
 import ssl
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -192,3 +194,16 @@ def _pieces(answer: Answer, *, bodyless: bool) -> Iterable[tuple[float, bytes]]:
         data = encode_event(event) if isinstance(event, str) else event
         yield answer.gap_s, b"%x\r\n%b\r\n" % (len(data), data)
     yield 0.0, b"0\r\n\r\n"
+
+
+def aws_event(name: str, value: Any, kind: str = "event") -> bytes:
+    """One message of AWS's binary event stream: prelude, headers, payload, each part with its checksum."""
+    headers = {":message-type": kind, f":{kind}-type": name, ":content-type": "application/json"}
+    packed = b"".join(
+        bytes([len(key)]) + key.encode() + b"\x07" + struct.pack("!H", len(text)) + text.encode()
+        for key, text in headers.items()
+    )
+    payload = json.dumps(value).encode()
+    prelude = struct.pack("!II", 16 + len(packed) + len(payload), len(packed))
+    start = prelude + struct.pack("!I", binascii.crc32(prelude)) + packed + payload
+    return start + struct.pack("!I", binascii.crc32(start))

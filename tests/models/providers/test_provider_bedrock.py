@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
-import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -18,6 +16,7 @@ from proveout.models._base import Usage
 from proveout.models.providers import open_endpoint
 from proveout.project.records import Message, ModelSpec
 from proveout.testing.faults import Answer, Received
+from proveout.testing.faults import aws_event as frame
 
 botocore = pytest.importorskip("botocore")
 
@@ -56,19 +55,6 @@ def converse(*blocks: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "metrics": {"latencyMs": 1275},
         **changes,
     }
-
-
-def frame(name: str, value: Any, kind: str = "event") -> bytes:
-    """One message of AWS's binary event stream: prelude, headers, payload, each part with its checksum."""
-    headers = {":message-type": kind, f":{kind}-type": name, ":content-type": "application/json"}
-    packed = b"".join(
-        bytes([len(key)]) + key.encode() + b"\x07" + struct.pack("!H", len(text)) + text.encode()
-        for key, text in headers.items()
-    )
-    payload = orjson.dumps(value)
-    prelude = struct.pack("!II", 16 + len(packed) + len(payload), len(packed))
-    start = prelude + struct.pack("!I", binascii.crc32(prelude)) + packed + payload
-    return start + struct.pack("!I", binascii.crc32(start))
 
 
 def streamed(*frames: bytes) -> Answer:
