@@ -58,15 +58,14 @@ async def receive(pieces: list[bytes], method: str) -> tuple[Any, ...]:
     pool.opened(connection)
     origin = Origin(parse_url("http://a/"), None, pool, ssl.create_default_context)
     prepared = Prepared(method, method, b"%b / HTTP/1.1\r\n" % method.encode(), origin, sends_length=False)
-    finished = loop.create_future()
-    limits = Timeouts(total=None)
-    connection.begin(Exchange(prepared, b"", limits, 10_000, finished.set_result, finished.set_exception))
+    exchange = Exchange(prepared, b"", Timeouts(total=None), 10_000)
+    connection.begin(exchange)
     for piece in pieces:
-        if not finished.done():
+        if not exchange.settled:
             connection.data_received(piece)
     theirs.shutdown(socket.SHUT_WR)
     try:
-        response = await finished
+        response = await exchange
         return response.status, response.headers.items(), response.body
     except WireError as error:
         return (type(error),)

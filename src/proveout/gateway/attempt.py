@@ -176,9 +176,10 @@ class Attempt:
             body = await self._processed_whole(body)
         self._note(facts)
         self._answered_by()
-        if self._guards is not None and asked.operation != "embeddings":
+        guards = self._guards
+        if guards is not None and asked.operation != "embeddings":
             try:
-                self._guards.answered(answer_text(body), self._arm.variant, asked.trace, given=responder is None)
+                guards.answered(answer_text(body), self._arm.variant, asked.trace, given=responder is None)
             except Withheld:
                 place.breaker.succeeded()
                 raise

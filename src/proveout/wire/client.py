@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from proveout.wire.connect import default_ssl_context
-from proveout.wire.errors import InvalidRequest, ProxyFailed
+from proveout.wire.errors import InvalidRequest
 from proveout.wire.exchange import Exchange, Flow, Prepared, Response, Timeouts
 from proveout.wire.headers import Headers, encode_headers
 from proveout.wire.origin import Origin
 from proveout.wire.pool import Pool, client_closed
-from proveout.wire.proxies import PROXY_WANTS_CREDENTIALS, ProxySettings
-from proveout.wire.steps import Outcome
+from proveout.wire.proxies import ProxySettings
 from proveout.wire.urls import Target, parse_url
 
 _METHOD = re.compile(r"[A-Z]{1,20}")
@@ -92,7 +91,7 @@ class Client:
         )
 
     def prepare(self, method: str, url: str, headers: HeaderPairs = ()) -> Prepared:
-        """What is the same for all requests of a kind, for `begin`. Headers in a tuple are remembered: who sends the
+        """What is the same for all requests of a kind, for `exchange`. Headers in a tuple are remembered: who sends the
         same again and again keeps them in one.
 
         Raises:
@@ -119,59 +118,17 @@ class Client:
         on_data: Callable[[float, bytes], object] | None = None,
         max_body_bytes: int | None = None,
         flow: Flow | None = None,
-    ) -> Outcome[Response]:
-        """Start one exchange, to be awaited at once; all else as `send`."""
-        outcome: Outcome[Response] = Outcome()
-        exchange = self.begin(
-            prepared,
-            body,
-            outcome.bring,
-            outcome.fail,
-            timeouts=timeouts,
-            on_head=on_head,
-            on_data=on_data,
-            max_body_bytes=max_body_bytes,
-            flow=flow,
-        )
-        outcome.stop = exchange.cancel
-        return outcome
-
-    def begin(
-        self,
-        prepared: Prepared,
-        body: bytes,
-        on_end: Callable[[Response], object],
-        on_error: Callable[[BaseException], object],
-        *,
-        timeouts: Timeouts | None = None,
-        on_head: Callable[[int, Headers], object] | None = None,
-        on_data: Callable[[float, bytes], object] | None = None,
-        max_body_bytes: int | None = None,
-        flow: Flow | None = None,
     ) -> Exchange:
-        """Start one exchange, for those who do not await it; `send` is made of this.
-
-        Its outcome is told once, later, from inside the event loop: `on_end(response)`, or `on_error` with what `send`
-        would raise. `cancel` of what this returns ends it without a word.
+        """Start one exchange, to be awaited; all else as `send`.
 
         Raises:
             ClientClosed: the client was closed.
         """
         if self._closed:
             raise client_closed()
-        origin = prepared.origin
-        exchange = Exchange(
-            prepared,
-            body,
-            timeouts or self._timeouts,
-            self._max_body_bytes if max_body_bytes is None else max_body_bytes,
-            _unless_refused(prepared, on_end, on_error) if origin.forwarded else on_end,
-            on_error,
-            on_head,
-            on_data,
-            flow,
-        )
-        origin.carry(exchange)
+        limit = self._max_body_bytes if max_body_bytes is None else max_body_bytes
+        exchange = Exchange(prepared, body, timeouts or self._timeouts, limit, on_head, on_data, flow)
+        prepared.origin.carry(exchange)
         return exchange
 
     async def aclose(self) -> None:
@@ -211,18 +168,3 @@ class Client:
         if self._ssl_context is None:
             self._ssl_context = default_ssl_context()
         return self._ssl_context
-
-
-def _unless_refused(
-    prepared: Prepared, on_end: Callable[[Response], object], on_error: Callable[[BaseException], object]
-) -> Callable[[Response], object]:
-    """Tells of a proxy that wants credentials as a failure: its answer is not the origin's."""
-
-    def told(response: Response) -> None:
-        proxy = prepared.origin.proxy
-        if response.status == 407 and proxy is not None:
-            on_error(ProxyFailed(f"{prepared.about}: the proxy at {proxy.place} {PROXY_WANTS_CREDENTIALS}"))
-        else:
-            on_end(response)
-
-    return told

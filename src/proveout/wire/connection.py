@@ -309,7 +309,10 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._pool.discard(self)
             self._transport.abort()
-        exchange.end(
+        if exchange.status == 407 and exchange.prepared.origin.forwarded:
+            exchange.fail(exchange.prepared.origin.refused(exchange))
+            return
+        exchange.bring(
             Response(
                 exchange.status,
                 exchange.reason.decode("latin-1"),

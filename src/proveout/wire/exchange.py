@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from proveout.wire.headers import Headers
 from proveout.wire.inflate import Inflater
+from proveout.wire.steps import Outcome
 
 if TYPE_CHECKING:
     from proveout.wire.origin import Origin
 
-_log = logging.getLogger("proveout.wire")
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 
@@ -115,16 +114,10 @@ class Prepared:
         return self.method in _IDEMPOTENT or b"\r\nidempotency-key:" in self.head.lower()
 
 
-class Exchange:
-    """One request in flight and what has come back for it so far.
-
-    Its outcome is told once, from inside the event loop: `on_end(response)` or `on_error(error)`. After `cancel`,
-    nothing is told any more.
-    """
+class Exchange(Outcome[Response]):
+    """One request in flight and what has come back for it so far. Await it for the response."""
 
     # Defaults of the class: an ordinary exchange sets few of them.
-    stop: Callable[[], object] | None = None
-    """Ends what is being done for it now: its connection, or the search for one."""
     reused = False
     sent = 0.0
     first_byte = 0.0
@@ -143,8 +136,6 @@ class Exchange:
         body: bytes,
         timeouts: Timeouts,
         limit: int,
-        on_end: Callable[[Response], object],
-        on_error: Callable[[BaseException], object],
         on_head: Callable[[int, Headers], object] | None = None,
         on_data: Callable[[float, bytes], object] | None = None,
         flow: Flow | None = None,
@@ -155,30 +146,6 @@ class Exchange:
         self.deadline = inf if timeouts.total is None else monotonic() + timeouts.total
         """When `timeouts.total` runs out, on `time.monotonic`."""
         self.limit = limit
-        self.on_end = on_end
-        self.on_error = on_error
         self.on_head = on_head
         self.on_data = on_data
         self.flow = flow
-
-    def cancel(self) -> None:
-        """End it and close its connection at once. Idempotent."""
-        stop, self.stop = self.stop, None
-        if stop is not None:
-            stop()
-
-    def end(self, response: Response) -> None:
-        """Tell the outcome."""
-        self.stop = None
-        try:
-            self.on_end(response)
-        except Exception:
-            _log.exception("%s: what takes the response failed", self.prepared.about)
-
-    def fail(self, error: BaseException) -> None:
-        """Tell that there is no whole response."""
-        self.stop = None
-        try:
-            self.on_error(error)
-        except Exception:
-            _log.exception("%s: what takes the error failed", self.prepared.about)

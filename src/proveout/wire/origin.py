@@ -10,11 +10,11 @@ from time import monotonic
 
 from proveout.wire.connect import open_connection
 from proveout.wire.connection import ClientConnection, timed_out
-from proveout.wire.errors import ConnectionCut
+from proveout.wire.errors import ConnectionCut, ProxyFailed
 from proveout.wire.exchange import Exchange
 from proveout.wire.headers import encode_headers
 from proveout.wire.pool import Pool, client_closed
-from proveout.wire.proxies import Proxy
+from proveout.wire.proxies import PROXY_WANTS_CREDENTIALS, Proxy
 from proveout.wire.urls import Target
 
 
@@ -48,6 +48,11 @@ class Origin:
         self._searches.add(search)
         search.add_done_callback(self._searches.discard)
         exchange.stop = search.cancel
+
+    def refused(self, exchange: Exchange) -> ProxyFailed:
+        """The proxy's own answer, which is not the origin's: it wants credentials."""
+        where = "" if self.proxy is None else self.proxy.place
+        return ProxyFailed(f"{exchange.prepared.about}: the proxy at {where} {PROXY_WANTS_CREDENTIALS}")
 
     async def close(self) -> None:
         """End what is in flight with `ClientClosed` and close every connection."""

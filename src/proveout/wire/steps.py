@@ -14,29 +14,32 @@ T = TypeVar("T")
 
 
 class Outcome(Generic[T]):
-    """Something that comes once, and who waits for it: a task, or `Steps`. Cancelling the wait calls `stop`."""
+    """Something that comes once, and who waits for it: a task, or `Steps`. To cancel the wait is to `cancel` it."""
 
-    __slots__ = ("_error", "_future", "_here", "_steps", "_value", "stop")
-
-    def __init__(self) -> None:
-        self.stop: Callable[[], object] | None = None
-        self._here = False
-        self._error: BaseException | None = None
-        self._steps: Steps | None = None
-        self._future: asyncio.Future[T] | None = None
+    # Defaults of the class: most are never set.
+    settled = False
+    """Whether it has come, or never will."""
+    stop: Callable[[], object] | None = None
+    """Ends what is being done for it now."""
+    _value: T
+    _error: BaseException | None = None
+    _steps: Steps | None = None
+    _future: asyncio.Future[T] | None = None
 
     def bring(self, value: T) -> None:
         """It has come."""
-        self.stop = None  # It leads back to what brings this: a circle that only the garbage collector would find.
+        self.settled = True
+        self.stop = None
         if self._steps is not None:
             self._steps.go_on(value)
         elif self._future is None:
-            self._here, self._value = True, value
+            self._value = value
         elif not self._future.done():
             self._future.set_result(value)
 
     def fail(self, error: BaseException) -> None:
         """It will not come."""
+        self.settled = True
         self.stop = None
         if self._steps is not None:
             self._steps.break_off(error)
@@ -46,17 +49,19 @@ class Outcome(Generic[T]):
             self._future.set_exception(error)
 
     def cancel(self) -> None:
-        if self.stop is not None:
-            self.stop()
+        """Stop what is being done for it; nothing comes any more. Idempotent."""
+        stop, self.stop = self.stop, None
+        if stop is not None:
+            stop()
 
     def awaited_by(self, steps: Steps) -> None:
         self._steps = steps
 
     def __await__(self) -> Generator[Any, Any, T]:
-        if self._here:
+        if self.settled:
+            if self._error is not None:
+                raise self._error
             return self._value
-        if self._error is not None:
-            raise self._error
         if asyncio.current_task() is None:
             return (yield self)
         future = self._future = asyncio.get_running_loop().create_future()
