@@ -125,9 +125,22 @@ def test_bytes_of_recordings_and_functions_count(repository: Any) -> None:
     repository.write(code, "def clean(text): return text.strip()\n")
     third = repository.variant().fingerprint
     assert len({first, second, third}) == 3
-    os.rename(repository.root / recording, repository.root / "services/triage/moved.jsonl")
-    repository.replace(HAIKU, "r.jsonl", "moved.jsonl")
+    os.makedirs(repository.root / "services/triage/recorded")
+    os.rename(repository.root / recording, repository.root / "services/triage/recorded/r.jsonl")
+    repository.replace(HAIKU, "r.jsonl", "recorded/r.jsonl")
     assert repository.variant().fingerprint == third
+
+
+def test_the_name_that_a_recording_is_priced_by_counts(repository: Any) -> None:
+    """The same answers, at the price of another model."""
+
+    def recorded(file: str, more: str = "") -> str:
+        repository.write(f"services/triage/{file}", '{"id": "1", "output": "a"}\n')
+        repository.write(HAIKU, f"variant: haiku\nmodel: {{provider: replay, path: {file}{more}}}\n")
+        return repository.variant().fingerprint
+
+    assert recorded("gpt-x.jsonl") == recorded("gpt-x.jsonl", ", name: gpt-x")
+    assert len({recorded("gpt-x.jsonl"), recorded("haiku.jsonl"), recorded("gpt-x.jsonl", ", name: haiku-2")}) == 3
 
 
 # --- properties

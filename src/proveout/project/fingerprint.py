@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from hashlib import file_digest, sha256
+from pathlib import PurePath
 from typing import Any
 
 from proveout.project.prompts import Prompt
@@ -60,14 +61,17 @@ def _normal(value: Any) -> Any:
 
 
 def _model(model: ModelSpec) -> dict[str, Any]:
+    """A recording without a name is priced by that of its file, so the file's name counts, wherever it lies."""
     options = dict(model.options)
+    name = model.name
     if "path" in options:
+        name = name or PurePath(options["path"]).name.partition(".")[0]
         options["path"] = _digest(options["path"])
     headers = {
         name.lower(): value for name, value in options.pop("headers", {}).items() if not isinstance(value, Secret)
     }
     url = None if model.url is None else model.url.rstrip("/")
-    return {"provider": model.provider, "name": model.name, "url": url, "options": options, "headers": headers}
+    return {"provider": model.provider, "name": name, "url": url, "options": options, "headers": headers}
 
 
 def _prompt(prompt: Prompt) -> dict[str, Any]:
