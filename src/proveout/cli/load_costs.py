@@ -51,7 +51,8 @@ async def watched_engines(variants: Sequence[Variant]) -> AsyncIterator[list[Eng
 
 
 def with_costs(project: Project, service: Service, variants: Sequence[Variant], report: Report) -> Report:
-    """The report with what its load costs, and its capacity kept in the project's store for the cost gate."""
+    """The report with what its load costs, and its capacity kept in the project's store for the cost gate. What was
+    measured while the client was the bottleneck has no price."""
     import msgspec
 
     from proveout.economics import PriceBook
@@ -61,9 +62,10 @@ def with_costs(project: Project, service: Service, variants: Sequence[Variant], 
         return report
     on = datetime.now(UTC).date()
     book = PriceBook(project.prices, hosts=project.hosts)
-    if report.saturation is not None and report.valid and not report.interrupted:
+    sure = report.valid and not report.interrupted
+    if report.saturation is not None and sure:
         _keep(project, service, variants, report)
-    loads = hosted_loads(report.runs, report.saturation, variants, service.traffic, book, on)
+    loads = hosted_loads(report.runs, report.saturation if sure else None, variants, service.traffic, book, on)
     return msgspec.structs.replace(report, hosting=loads)
 
 

@@ -77,14 +77,16 @@ def hosted_loads(
     book: PriceBook,
     on: date,
 ) -> tuple[HostedLoad, ...]:
-    """Price every run, and the capacity, of variants that declare their machines and whose machines have a price on
+    """Price every valid run, or the capacity, of variants that declare their machines and whose machines have a price on
     that day; nothing is said of others."""
     found: list[HostedLoad] = []
     for variant in variants:
         serving = _serving(variant, book, on)
         if serving is None:
             continue
-        mine = [(place, run) for place, run in enumerate(runs) if run.variant == variant.name and run.goodput]
+        mine = [
+            (place, run) for place, run in enumerate(runs) if run.variant == variant.name and run.valid and run.goodput
+        ]
         if capacity is not None and capacity.variant == variant.name and capacity.rate > 0:
             tokens = _output_tokens([run for _, run in mine])
             found.append(_load(variant, serving, None, capacity.rate, tokens, _month(serving, capacity.rate, traffic)))
