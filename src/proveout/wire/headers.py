@@ -48,6 +48,10 @@ class Headers:
             values[name] = values[name] + b", " + value if name in values else value
         return values
 
+    def firsts(self, names: Iterable[bytes]) -> tuple[bytes | None, ...]:
+        """The first values of names in lower case, None for those that are not there."""
+        return tuple(map((self._first or dict(reversed(self._fields))).get, names))
+
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of `name`."""
         value = self.first(_spelled(name))

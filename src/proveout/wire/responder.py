@@ -57,8 +57,6 @@ class Responder:
     _drained: asyncio.Future[None] | None = None
     on_drained: Callable[[], object] | None = None
     """Called when a write buffer that was `full` has emptied: for writers that cannot await `drain`."""
-    on_lost: Callable[[], object] | None = None
-    """Called when the client has gone before its response was complete: for handlers that are no coroutine."""
 
     def __init__(self, connection: ServerConnection, head_only: bool, old: bool, keep_alive: bool) -> None:
         """`head_only`: the request was HEAD; `old`: its client speaks HTTP/1.0."""
@@ -179,8 +177,6 @@ class Responder:
         for waiting in (self._disconnected, self._drained):
             if waiting is not None and not waiting.done():
                 waiting.set_result(None)
-        if self.on_lost is not None:
-            self.on_lost()
 
     def _leave(self, state: str, following: str) -> None:
         if self._state != state:

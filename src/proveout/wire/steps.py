@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class Outcome(Generic[T]):
             if self._error is not None:
                 raise self._error
             return self._value
-        if asyncio.current_task() is None:
+        if Steps.stepping:
             return (yield self)
         future = self._future = asyncio.get_running_loop().create_future()
         try:
@@ -82,6 +82,9 @@ class Steps:
     """
 
     __slots__ = ("_coroutine", "_done", "_to_be_cancelled", "_waits_for")
+
+    stepping: ClassVar[bool] = False
+    """Whether a coroutine runs in steps now: then it is what awaits, and no task."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], done: Callable[[BaseException | None], object]) -> None:
         self._coroutine = coroutine
@@ -115,6 +118,7 @@ class Steps:
 
     def _step(self, resume: Callable[[Any], Any], value: Any) -> None:
         self._waits_for = None
+        around, Steps.stepping = Steps.stepping, True
         try:
             waits_for = resume(value)
         except StopIteration:
@@ -123,6 +127,8 @@ class Steps:
             self._done(error)
         else:
             self._wait(waits_for)
+        finally:
+            Steps.stepping = around
 
     def _wait(self, waits_for: Any) -> None:
         if isinstance(waits_for, Outcome):

@@ -37,6 +37,7 @@ class DirectUpstream:
         self._client = client
         self._direct = direct
         self._others: dict[str, Direct] = {}
+        self._prepared: dict[str, wire.Prepared] = {}
         self._timeouts = wire.Timeouts(
             connect=min(5.0, spec.limits.timeout_s), first_byte=None, idle=None, total=spec.limits.timeout_s
         )
@@ -89,7 +90,7 @@ class DirectUpstream:
 
     async def _exchange(self, direct: Direct, body: bytes) -> Whole:
         try:
-            prepared = self._client.prepare("POST", direct.url, direct.headers)
+            prepared = self._prepared.get(direct.url) or self._prepare(direct)
             response = await self._client.exchange(prepared, body, timeouts=self._timeouts)
         except wire.WireError as error:
             raise failed(direct.failures.of_wire(error)) from error
@@ -101,7 +102,7 @@ class DirectUpstream:
     async def _streamed(self, direct: Direct, body: bytes, sink: Sink) -> None:
         answer = _Streamed(sink)
         try:
-            prepared = self._client.prepare("POST", direct.url, direct.headers)
+            prepared = self._prepared.get(direct.url) or self._prepare(direct)
             await self._client.exchange(
                 prepared,
                 body,
@@ -119,6 +120,10 @@ class DirectUpstream:
         if not 200 <= answer.status < 300:
             raise self._refusal(direct, answer.status, headers, bytes(answer.kept))
         raise failed(direct.failures.error("malformed", "the answer is no event stream", retryable=True))
+
+    def _prepare(self, direct: Direct) -> wire.Prepared:
+        prepared = self._prepared[direct.url] = self._client.prepare("POST", direct.url, direct.headers)
+        return prepared
 
     def _refusal(self, direct: Direct, status: int, headers: wire.Headers, body: bytes) -> UpstreamFailed:
         """What to do with a status that is no answer: the client's own fault goes back as the provider put it."""
@@ -161,11 +166,11 @@ class _Streamed:
 
 def passed_on(headers: wire.Headers) -> HeaderPairs:
     """The provider's headers that a client may see."""
-    return _pairs(*map(headers.first, _PASSED_ON))
+    return _pairs(headers.firsts(_PASSED_ON))
 
 
 @lru_cache(maxsize=256)
-def _pairs(*values: bytes | None) -> HeaderPairs:
+def _pairs(values: tuple[bytes | None, ...]) -> HeaderPairs:
     return tuple(
         [
             (name.decode("latin-1"), value.decode("latin-1"))
