@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gateway_world import World, completion, error, run, said, stream, until, world, write_project
+from hypothesis import given
+from hypothesis import strategies as st
 
+from proveout.gateway.resp import Address, Failed, Malformed, Replies, encoded
 from proveout.gateway.settings import read_settings
 from proveout.project import ProjectError, load_project
 from proveout.storage import open_store
 from proveout.testing.faults import Answer, FaultServer
 from proveout.testing.servers import RedisServer, ServerUnavailable, redis_server
-
-library = pytest.importorskip("redis", reason="the extra [redis] is not installed")
 
 GOOD = Answer.json(completion())
 PRICES = [
@@ -54,8 +56,7 @@ async def two(
 
 def kept(redis: RedisServer) -> list[bytes]:
     """The names of the answers in it."""
-    with library.Redis.from_url(redis.url) as client:
-        return client.keys("*:answer:*")
+    return redis.ask("KEYS", "*:answer:*")
 
 
 def test_a_rate_holds_over_all_gateways(tmp_path: Path, redis: RedisServer) -> None:
@@ -193,8 +194,7 @@ def test_what_is_no_answer_of_ours_in_redis_is_passed_over(tmp_path: Path, redis
         ):
             await one.ask()
             await until(lambda: bool(kept(redis)))
-            with library.Redis.from_url(redis.url) as client:
-                client.set(kept(redis)[0], b"\xff not ours")
+            redis.ask("SET", kept(redis)[0], b"\xff not ours")
             answer = await other.ask()
             assert (answer.status, answer.headers.get("x-proveout-cache")) == (200, None)
             assert said(answer) == "Hi."
@@ -210,3 +210,100 @@ def test_the_address_is_a_reference_where_it_holds_a_password(tmp_path: Path) ->
             read_settings(load_project(root))
         assert "env:REDIS_URL" in str(caught.value)
         assert "hunter2" not in str(caught.value)
+
+
+def test_a_password_is_sent_and_a_wrong_one_is_no_reason_to_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    try:
+        with redis_server(password="pass-word-of-redis") as server:
+
+            async def state(url: str) -> str:
+                monkeypatch.setenv("TEST_REDIS_URL", url)
+                gateway = {"redis": {"url": "env:TEST_REDIS_URL", "patience": "10s"}}
+                async with (
+                    FaultServer(otherwise=GOOD) as upstream,
+                    world(tmp_path, {"base": upstream.url}, gateway=gateway) as here,
+                ):
+                    assert (await here.ask()).status == 200
+                    return here.run.gateway.sharing.state
+
+            assert run(state(server.url)) == "up"
+            assert run(state(server.url.replace("word", "wrong"))) == "away"
+            assert "word-of-redis" not in caplog.text
+    except ServerUnavailable as reason:
+        pytest.skip(str(reason))
+
+
+def test_scripts_that_redis_forgot_are_told_again(tmp_path: Path, redis: RedisServer) -> None:
+    async def main() -> None:
+        async with (
+            FaultServer(otherwise=GOOD) as upstream,
+            two(tmp_path, redis, upstream.url, {"requests_per_minute": 1000}) as (one, _),
+        ):
+            redis.ask("SCRIPT", "FLUSH")
+            for _ in range(3):
+                assert (await one.ask()).status == 200
+            assert redis.ask("KEYS", "*:rate:*") == [b"proveout:tested:dev:rate:service chat"]
+
+    run(main())
+
+
+# The protocol
+
+REPLIES: list[tuple[bytes, Any]] = [
+    (b"+OK\r\n", b"OK"),
+    (b":-7\r\n", -7),
+    (b"$-1\r\n", None),
+    (b"$0\r\n\r\n", b""),
+    (b"$4\r\na\r\nb\r\n", b"a\r\nb"),
+    (b"*-1\r\n", None),
+    (b"*0\r\n", []),
+    (b"*3\r\n:1\r\n$1\r\n0\r\n*1\r\n+x\r\n", [1, b"0", [b"x"]]),
+]
+
+
+@given(st.lists(st.sampled_from(REPLIES), max_size=6), st.lists(st.integers(0, 120), max_size=8))
+def test_replies_are_read_from_bytes_cut_anywhere(some: list[tuple[bytes, Any]], cuts: list[int]) -> None:
+    data = b"".join(wire for wire, _ in some)
+    places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    replies, found = Replies(), []
+    for start, end in pairwise(places):
+        found += replies.feed(data[start:end])
+    assert found == [value for _, value in some]
+
+
+@given(st.binary(max_size=80))
+def test_whatever_comes_is_read_or_called_malformed(data: bytes) -> None:
+    with suppress(Malformed):
+        Replies().feed(data)
+
+
+@given(st.lists(st.binary(max_size=50), min_size=1, max_size=5))
+def test_a_command_is_an_array_of_its_parts(parts: list[bytes]) -> None:
+    assert Replies().feed(encoded(tuple(parts))) == [parts]
+
+
+def test_an_error_is_a_reply_of_its_own() -> None:
+    (error,) = Replies().feed(b"-NOSCRIPT no such script\r\n")
+    assert isinstance(error, Failed)
+    assert error.code == "NOSCRIPT"
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("redis://r", ("r", 6379, None, False, None, None, 0)),
+        ("rediss://me:p%40ss@r:7000/3", ("r", 7000, None, True, "me", "p@ss", 3)),
+        ("unix:///run/redis.sock?db=2", ("localhost", 6379, "/run/redis.sock", False, None, None, 2)),
+    ],
+)
+def test_addresses(url: str, address: tuple[Any, ...]) -> None:
+    assert tuple(Address.parse(url)) == address
+
+
+@pytest.mark.parametrize("url", ["http://secret@r", "redis://r:secret", "redis://r/secret"])
+def test_an_address_that_is_none_is_not_shown(url: str) -> None:
+    with pytest.raises(ValueError, match="address of Redis") as caught:
+        Address.parse(url)
+    assert "secret" not in str(caught.value)

@@ -7,25 +7,20 @@ again as soon as it answers a ping.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import hashlib
 import logging
 import secrets
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakSet
 
 from proveout.gateway.metrics import Metrics
 from proveout.gateway.quotas import Meter
+from proveout.gateway.resp import Address, Away, Connection, Failed, Part
 from proveout.gateway.settings import RedisSettings
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 log = logging.getLogger("proveout.gateway")
 
-BATCH = 256
-MOST_WAITING = 10_000
 PAUSE_S = 0.25
 LONGEST_PAUSE_S = 2.0
 
@@ -72,131 +67,98 @@ return {refused, wait, unpack(spent)}
 """
 
 
-class Away(Exception):
-    """Redis does not answer now."""
+_ADMIT_SHA = hashlib.sha1(_ADMIT.encode(), usedforsecurity=False).hexdigest()
 
 
-class Pipe:
-    """Commands of one process to one Redis: all that wait go in one round trip, in their order."""
+class Link:
+    """This process's connection to Redis, opened again whenever it is lost. `on_change` hears whether there is one."""
 
     def __init__(self, settings: RedisSettings, on_change: Callable[[bool], object]) -> None:
         """
         Raises:
-            LookupError: the address's secret is not set, or the client library is missing; says what to do.
+            LookupError: the address's secret is not set.
             ValueError: the address is none.
         """
-        try:
-            from redis.asyncio import Redis
-            from redis.asyncio.retry import Retry
-            from redis.backoff import NoBackoff
-        except ImportError:
-            raise LookupError("`redis` in gateway.yaml needs an extra: pip install 'proveout[redis]'") from None
         url = settings.url if isinstance(settings.url, str) else settings.url.resolve()
-        self._redis: Redis = Redis.from_url(
-            url,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),  # Whoever waits decides for itself meanwhile.
-            socket_timeout=settings.patience_s,
-            socket_connect_timeout=settings.patience_s,
-        )
-        self.up = False
+        self._address = Address.parse(url)
+        self._patience_s = settings.patience_s
         self._on_change = on_change
-        self._waiting: deque[tuple[tuple[Any, ...], asyncio.Future[Any] | None]] = deque()
-        self._worker: asyncio.Task[None] | None = None
-        self._closing = False
+        self._connection: Connection | None = None
+        self._lost = asyncio.Event()
         self._told = False
-        self.first_look = asyncio.get_running_loop().create_task(self._look())
-        self._reviver = asyncio.get_running_loop().create_task(self._revive())
+        self.first_look = asyncio.get_running_loop().create_task(self._connect())
+        self._keeper = asyncio.get_running_loop().create_task(self._keep())
 
-    async def call(self, *command: Any) -> Any:
-        """The answer to a command.
+    @property
+    def up(self) -> bool:
+        return self._connection is not None
+
+    async def call(self, *command: Part) -> Any:
+        """The reply to a command.
 
         Raises:
             Away: there is none.
         """
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if not self._take(command, future):
+        connection = self._connection
+        if connection is None:
             raise Away
-        return await future
+        try:
+            return await connection.call(*command)
+        except Failed as error:
+            if error.code == "NOSCRIPT":
+                connection.tell("SCRIPT", "LOAD", _ADMIT)
+            raise Away from None
 
-    def tell(self, *command: Any) -> bool:
-        """Send a command whose answer nobody waits for; whether it was taken."""
-        return self._take(command, None)
+    def tell(self, *command: Part) -> None:
+        """Send a command whose reply nobody waits for, if there is a connection."""
+        if self._connection is not None:
+            self._connection.tell(*command)
 
     async def aclose(self) -> None:
-        """Send what waits, and close. Idempotent."""
-        self._closing = True
-        self._reviver.cancel()
-        self.first_look.cancel()
-        if self._worker is not None:
-            await asyncio.wait([self._worker])
-        with contextlib.suppress(Exception):
-            await self._redis.aclose()
+        """See what was sent through, and close. Idempotent."""
+        for task in (self._keeper, self.first_look):
+            task.cancel()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.drained()
+            connection.close()
 
-    def _take(self, command: tuple[Any, ...], future: asyncio.Future[Any] | None) -> bool:
-        if not self.up or self._closing or len(self._waiting) >= MOST_WAITING:
+    async def _connect(self) -> bool:
+        try:
+            connection = await Connection.opened(self._address, self._patience_s, self._lost.set)
+            try:
+                await connection.call("SCRIPT", "LOAD", _ADMIT)
+            except (Away, Failed):
+                connection.close()
+                raise
+        except (Away, Failed) as error:
+            self._tell_away("it is not there" if isinstance(error, Away) else f"it says {error.code}")
             return False
-        self._waiting.append((command, future))
-        if self._worker is None:
-            self._worker = asyncio.get_running_loop().create_task(self._work())
+        self._lost.clear()
+        self._connection = connection
+        log.info("Redis is there: limits and cache are shared")
+        self._on_change(True)
         return True
 
-    async def _work(self) -> None:
-        try:
-            while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH))]
-                await self._send(batch)
-        finally:
-            self._worker = None
-
-    async def _send(self, batch: list[tuple[tuple[Any, ...], asyncio.Future[Any] | None]]) -> None:
-        from redis.exceptions import RedisError
-
-        try:
-            pipeline = self._redis.pipeline(transaction=False)
-            for command, _ in batch:
-                pipeline.execute_command(*command)
-            answers = await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError) as error:
-            self._lost(error)
-            batch += self._waiting
-            self._waiting.clear()
-            answers = [error] * len(batch)
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if future is None or future.done():
-                continue
-            if isinstance(answer, Exception):
-                future.set_exception(Away())
-            else:
-                future.set_result(answer)
-
-    def _lost(self, error: Exception) -> None:
-        if self.up or not self._told:
-            log.warning("Redis is away, limits and cache hold for this process alone: %s", type(error).__name__)
-        self._told = True
-        self.up = False
-        self._on_change(False)
-
-    async def _look(self) -> bool:
-        from redis.exceptions import RedisError
-
-        try:
-            await self._redis.execute_command("PING")
-        except (RedisError, OSError) as error:
-            self._lost(error)
-            return False
-        if not self.up:
-            self.up = True
-            log.info("Redis is there: limits and cache are shared")
-            self._on_change(True)
-        return True
-
-    async def _revive(self) -> None:
+    async def _keep(self) -> None:
         await asyncio.wait([self.first_look])
         pause = PAUSE_S
         while True:
+            if self._connection is not None:
+                await self._lost.wait()
+                self._connection = None
+                self._told = False
+                self._tell_away("the connection is lost")
+                pause = PAUSE_S
             await asyncio.sleep(pause)
-            pause = PAUSE_S if self.up or await self._look() else min(pause * 2, LONGEST_PAUSE_S)
+            if not await self._connect():
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def _tell_away(self, why: str) -> None:
+        if not self._told:
+            log.warning("Redis is away (%s): limits and cache hold for this process alone", why)
+        self._told = True
+        self._on_change(False)
 
 
 class Sharing:
@@ -206,7 +168,7 @@ class Sharing:
         self._metrics = metrics
         self._id = secrets.token_hex(6)
         self._settings: RedisSettings | None = None
-        self._pipe: Pipe | None = None
+        self._link: Link | None = None
         self._prefix = ""
         self._meters: WeakSet[Meter] = WeakSet()
         self._changed: set[Meter] = set()
@@ -214,12 +176,12 @@ class Sharing:
 
     @property
     def on(self) -> bool:
-        return self._pipe is not None and self._pipe.up
+        return self._link is not None and self._link.up
 
     @property
     def state(self) -> str:
         """For people: `up`, `away` or `none`."""
-        return "none" if self._pipe is None else "up" if self._pipe.up else "away"
+        return "none" if self._link is None else "up" if self._link.up else "away"
 
     def use(self, settings: RedisSettings | None, namespace: str) -> None:
         """Share through this Redis from now on, or through none. Keys begin with the namespace.
@@ -229,9 +191,9 @@ class Sharing:
         """
         if settings == self._settings:
             return
-        fresh = None if settings is None else Pipe(settings, self._tell)
-        old, self._pipe, self._settings = self._pipe, fresh, settings
-        self._prefix = f"proveout:{{{namespace}}}"  # The braces keep a request's keys on one node of a cluster.
+        fresh = None if settings is None else Link(settings, self._tell)
+        old, self._link, self._settings = self._link, fresh, settings
+        self._prefix = f"proveout:{namespace}"
         if fresh is None:
             self._metrics.forget("proveout_gateway_redis_up")
         if old is not None:
@@ -241,13 +203,13 @@ class Sharing:
 
     async def settled(self) -> None:
         """Wait until it is known whether Redis is there."""
-        if self._pipe is not None:
-            await asyncio.wait([self._pipe.first_look])
+        if self._link is not None:
+            await asyncio.wait([self._link.first_look])
 
     async def aclose(self) -> None:
-        if self._pipe is not None:
+        if self._link is not None:
             self._flush()
-            await self._pipe.aclose()
+            await self._link.aclose()
 
     # Limits
 
@@ -267,9 +229,9 @@ class Sharing:
             return
         own = [meter.today() for meter in limited]
         try:
-            if self._pipe is None:
+            if self._link is None:
                 raise Away
-            refused, wait, *totals = await self._pipe.call(*self._command(limited, own))
+            refused, wait, *totals = await self._link.call(*self._command(limited, own))
         except Away:
             for meter in limited:
                 meter.admit()
@@ -279,17 +241,17 @@ class Sharing:
         if refused:
             limited[refused - 1].refuse(float(wait))
 
-    def _command(self, meters: Sequence[Meter], own: Sequence[float], *, only_tell: bool = False) -> list[Any]:
+    def _command(self, meters: Sequence[Meter], own: Sequence[float], *, only_tell: bool = False) -> list[Part]:
         keys: list[str] = []
-        values: list[Any] = [self._id]
+        values: list[Part] = [self._id]
         for meter, spent in zip(meters, own, strict=True):
             keys += [f"{self._prefix}:rate:{meter.what}", f"{self._prefix}:spent:{meter.what}:{meter.day}"]
             rate, budget = meter.quota.requests_per_minute, meter.quota.usd_per_day
             values += [-1 if rate is None or only_tell else rate, -1 if budget is None else budget, f"{spent:.9f}"]
-        return ["EVAL", _ADMIT, len(keys), *keys, *values]
+        return ["EVALSHA", _ADMIT_SHA, len(keys), *keys, *values]
 
     def _charged(self, meter: Meter) -> None:
-        if meter.quota.usd_per_day is None or self._pipe is None:
+        if meter.quota.usd_per_day is None or self._link is None:
             return
         if not self._changed:
             asyncio.get_running_loop().call_soon(self._flush)
@@ -299,9 +261,9 @@ class Sharing:
         """Tell what was charged. What can't be told now is told with the next request, or once Redis is back."""
         changed = list(self._changed)
         self._changed.clear()
-        if self._pipe is not None:
+        if self._link is not None:
             for meter in changed:
-                self._pipe.tell(*self._command([meter], [meter.today()], only_tell=True))
+                self._link.tell(*self._command([meter], [meter.today()], only_tell=True))
 
     def _tell(self, up: bool) -> None:
         self._metrics.count("proveout_gateway_redis_up").value = float(up)
@@ -315,14 +277,14 @@ class Sharing:
 
     async def answer(self, name: str) -> bytes | None:
         """What is kept under a name; None where nothing is, or Redis is away."""
-        if self._pipe is None:
+        if self._link is None:
             return None
         try:
-            return await self._pipe.call("GET", f"{self._prefix}:answer:{name}")
+            return await self._link.call("GET", f"{self._prefix}:answer:{name}")
         except Away:
             return None
 
     def keep(self, name: str, value: bytes, ttl_s: float) -> None:
         """Keep something for a time, if Redis is there."""
-        if self._pipe is not None:
-            self._pipe.tell("SET", f"{self._prefix}:answer:{name}", value, "PX", max(1, round(ttl_s * 1000)))
+        if self._link is not None:
+            self._link.tell("SET", f"{self._prefix}:answer:{name}", value, "PX", max(1, round(ttl_s * 1000)))

@@ -239,15 +239,17 @@ class RedisServer:
 
     _pid = 0
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, program: str, folder: Path, password: str | None) -> None:
         self._program = program
         self._folder = folder
         self._keeper: subprocess.Popen[Any] | None = None
+        self.password = password
         self.port = free_port()
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        login = "" if self.password is None else f":{self.password}@"
+        return f"redis://{login}127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
         """Start it and wait until it answers.
@@ -256,6 +258,8 @@ class RedisServer:
             ServerUnavailable: it ended at once; the message has its log.
         """
         options = {"bind": "127.0.0.1", "port": str(self.port), "save": "", "appendonly": "no", "loglevel": "warning"}
+        if self.password is not None:
+            options["requirepass"] = self.password
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         self._keeper = _kept([self._program, *arguments], self._folder)
         wait_until(self._answers, "Redis to answer")
@@ -282,27 +286,38 @@ class RedisServer:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, number)
 
+    def ask(self, *command: str | bytes) -> Any:
+        """The reply to one command.
+
+        Raises:
+            OSError: it does not answer.
+        """
+        from proveout.gateway.resp import Replies, encoded
+
+        login = [] if self.password is None else [("AUTH", self.password)]
+        replies, found = Replies(), []
+        with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+            connection.sendall(b"".join(map(encoded, [*login, command])))
+            while len(found) <= len(login):
+                data = connection.recv(65536)
+                if not data:
+                    raise ConnectionResetError
+                found += replies.feed(data)
+        return found[-1]
+
     def _answers(self) -> bool:
         if self._keeper is None or self._keeper.poll() is not None:
             raise ServerUnavailable(f"Redis ended at once: {(self._folder / 'log').read_text()[-2000:]}")
         try:
-            answer = self._ask(b"INFO server\r\n")
+            found = re.search(rb"process_id:([0-9]+)", self.ask("INFO", "server"))
         except OSError:
             return False
-        found = re.search(rb"process_id:([0-9]+)", answer)
-        if found is None:
-            return False
-        self._pid = int(found[1])
-        return True
-
-    def _ask(self, command: bytes) -> bytes:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
-            connection.sendall(command)
-            return connection.recv(65536)
+        self._pid = 0 if found is None else int(found[1])
+        return found is not None
 
 
 @contextlib.contextmanager
-def redis_server() -> Iterator[RedisServer]:
+def redis_server(password: str | None = None) -> Iterator[RedisServer]:
     """An empty Redis server, stopped at the end.
 
     Raises:
@@ -310,7 +325,7 @@ def redis_server() -> Iterator[RedisServer]:
     """
     program = _program("redis-server", "Redis")
     with tempfile.TemporaryDirectory(prefix="proveout-redis-", ignore_cleanup_errors=True) as folder:
-        server = RedisServer(program, Path(folder))
+        server = RedisServer(program, Path(folder), password)
         try:
             server.start()
             yield server
