@@ -15,8 +15,6 @@ MAX_HELD_BYTES = 4 * 2**20
 _CONTENT = re.compile(rb'"(?:content|refusal|delta)":\s*"(?!")|"tool_calls":\s*\[\s*\{')
 _FINISH = re.compile(rb'"finish_reason":\s*"([a-z_]{1,32})"')
 _DONE = (b"data: [DONE]", b"data:[DONE]")
-_TELLING = (b'"prompt_tokens"', b'"output_tokens"', b'"error"', b'"refusal":"')
-"""Marks of events that must be looked into."""
 
 
 class Malformed(ValueError):
@@ -153,7 +151,7 @@ class StreamReader:
             self.complete = True
         if b"[DONE]" in piece and any(line.startswith(_DONE) for line in piece.splitlines()):
             self.complete = True
-        if self._keep_text or any(mark in piece for mark in _TELLING):
+        if self._keep_text or _tells(piece):
             return self._look(piece)
         return piece
 
@@ -222,6 +220,11 @@ class StreamReader:
                 if self._keep_text and isinstance(delta.get("content"), str):
                     self.text.append(delta["content"])
         return self._hide_usage and choices == [] and isinstance(usage, dict)
+
+
+def _tells(piece: bytes) -> bool:
+    """Whether an event among these may tell of usage, an error or a refusal, so that it must be looked into."""
+    return b'_tokens"' in piece or b'"error"' in piece or b'"refusal":"' in piece
 
 
 def _usage_in(chunk: dict[str, Any]) -> Any:
