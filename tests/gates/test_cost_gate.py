@@ -136,6 +136,7 @@ def test_an_unknown_price_is_no_price_of_nothing(tmp_path: Path) -> None:
     assert (code, gate["verdict"]) == (4, "error")
     assert "the price of replay cheap (variant cheap)" in gate["reason"]
     assert "- {provider: replay, model: cheap, since: " in gate["reason"]
+    assert card["prices"]["newest"] == "2026-01-01", "what was known is named all the same"
 
 
 def test_a_price_that_has_not_begun_is_unknown(tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ def with_costs(project: Project, service: Service, variants: Sequence[Variant], 
     if report.saturation is not None and sure:
         _keep(project, service, variants, report)
     loads = hosted_loads(report.runs, report.saturation if sure else None, variants, service.traffic, book, on)
-    return msgspec.structs.replace(report, hosting=loads)
+    prices = f"Prices of {on}, from prices.yaml (newest from {book.dated(on)}, content {book.digest})."
+    return msgspec.structs.replace(report, hosting=loads, prices=prices if loads else "")
 
 
 def _keep(project: Project, service: Service, variants: Sequence[Variant], report: Report) -> None:

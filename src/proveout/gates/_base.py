@@ -13,7 +13,7 @@ from proveout.economics.prices import PriceBook
 from proveout.economics.public_prices import public_price
 from proveout.economics.waste import Spent
 from proveout.evaluation.table import ScoreTable
-from proveout.gates.scorecard import BreakEven, Claim, Hosted, Measure, MonthlyImpact, Notice, PricesUsed, WasteShare
+from proveout.gates.scorecard import BreakEven, Claim, Hosted, Measure, MonthlyImpact, Notice, WasteShare
 from proveout.project.records import Example, Migration, Objective, ObjectiveSpec, Project, Service, Variant
 from proveout.statistics import Estimate, PairedTest
 
@@ -87,7 +87,6 @@ class Money:
     waste: tuple[WasteShare, ...] = ()
     hosting: tuple[Hosted, ...] = ()
     break_even: BreakEven | None = None
-    prices: PricesUsed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from proveout.gates._base import (
 )
 from proveout.gates.month import month, staircase
 from proveout.gates.pairing import Paired, Values, example_means, from_source, pair, too_many_missing
-from proveout.gates.pricing import ByHour, ByToken, Tariff, Unmeasured, hosted, prices_used, tariffs
+from proveout.gates.pricing import ByHour, ByToken, Tariff, Unmeasured, hosted, tariffs
 from proveout.gates.scorecard import Claim, Measure, Notice
 from proveout.gates.verdicts import figure
 from proveout.gates.waste import waste
@@ -100,7 +100,6 @@ def _money(evidence: Evidence, pricing: Pricing, arms: tuple[Tariff, Tariff], co
             if isinstance(tariff, ByHour)
         ),
         break_even=staircase((champion.name, challenger.name), paid, arms),
-        prices=prices_used(pricing),
     )
 
 

@@ -80,14 +80,16 @@ def declared_traffic(service: Service) -> Traffic | None:
     )
 
 
-def prices_used(pricing: Pricing) -> PricesUsed:
-    """The book's date and hash, and what was looked up elsewhere."""
+def prices_used(pricing: Pricing) -> PricesUsed | None:
+    """The book's date and hash, and what was looked up elsewhere; None where there is neither."""
     book, published = pricing.book, list[str]()
     for variant in pricing.variants:
         price = None if variant.machine is not None else book.price_of(variant.model, pricing.on)
         if price is not None and not book.holds(price) and variant.name not in published:
             published.append(variant.name)
     newest = book.dated(pricing.on)
+    if newest is None and not published:
+        return None
     return PricesUsed(
         on=pricing.on.isoformat(),
         newest=newest,

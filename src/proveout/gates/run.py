@@ -44,6 +44,7 @@ from proveout.gates.notices import failure_notices, judge_notices, leak_notices,
 from proveout.gates.phases import Phases, added, calls_of, cost_of, failed_of, own_phases
 from proveout.gates.plan import Detectable, RunPlan, detectable, estimated_cost
 from proveout.gates.preparation import Comparison, RunOptions, Work, gather
+from proveout.gates.pricing import prices_used
 from proveout.gates.registry import GATES, wanted_objectives
 from proveout.gates.scorecard import Arm as ArmLabel
 from proveout.gates.scorecard import Calls, GateResult, LedgerLine, Scorecard, decide
@@ -246,13 +247,14 @@ def _scorecard(
 ) -> Scorecard:
     """Measure every gate, share the error budget, decide, and put all evidence in one record."""
     comparison, scoring, table, tally = prepared.comparison, prepared.scoring, collected.table, collected.tally
+    pricing = _pricing(comparison, store, started)
     evidence = Evidence(
         service=comparison.service,
         table=table,
         seed=prepared.options.seed,
         judged=scoring.judged(collected.calibrations),
         lower_is_better=scoring.lower_is_better,
-        pricing=_pricing(comparison, store, started),
+        pricing=pricing,
         spent=collected.spending.spent(),
         collected={objective: phase.evidence for objective, phase in own.items()},
         migration=comparison.migration,
@@ -297,7 +299,7 @@ def _scorecard(
         waste=money.waste,
         hosting=money.hosting,
         break_even=money.break_even,
-        prices=money.prices,
+        prices=prices_used(pricing),
     )
 
 

@@ -77,8 +77,8 @@ def hosted_loads(
     book: PriceBook,
     on: date,
 ) -> tuple[HostedLoad, ...]:
-    """Price every valid run, or the capacity, of variants that declare their machines and whose machines have a price on
-    that day; nothing is said of others."""
+    """Price every valid run, or the capacity, of variants that declare their machines, where these have a price on that
+    day; nothing is said of others."""
     found: list[HostedLoad] = []
     for variant in variants:
         serving = _serving(variant, book, on)

@@ -152,6 +152,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: bool = False
     hosting: tuple[HostedLoad, ...] = ()
     engines: tuple[EngineFigures, ...] = ()
+    prices: str = ""
+    """Which price book stands behind the dollars: its date and hash."""
 
     @property
     def valid(self) -> bool:

@@ -18,6 +18,7 @@ def costs_in_words(report: Report) -> list[str]:
     """A sentence for each load, for the month at the declared traffic, and for each engine."""
     lines = [load_cost_in_words(load) for load in report.hosting[:60]]
     lines += [month_in_words(load, load.month) for load in report.hosting if load.month is not None]
+    lines += [report.prices] if report.prices else []
     return [*lines, *(engine_in_words(engine) for engine in report.engines[:4])]
 
 
