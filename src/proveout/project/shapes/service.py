@@ -68,11 +68,10 @@ class ChoicesOutput(Shape):
     """One of several answers."""
 
     choices: Annotated[list[Text], Field(min_length=1), checked_by(_alike)] = Field(
-        description="All answers that there are. Case, white space and punctuation around an answer don't matter. What a "
-        "dataset expects must be one of them.",
+        description="All answers that there are. Case, white space and punctuation around an answer don't matter. What "
+        "a dataset expects must be one of them.",
         examples=[["card_arrival", "lost_card"]],
     )
-
 
 
 class SchemaOutput(Shape):
