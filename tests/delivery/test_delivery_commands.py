@@ -106,6 +106,19 @@ def test_a_plan_says_which_drops_are_caught_and_who_sees_them(folder: Path, prov
     assert "caught" in proveout("plan", "new", "--runs", "40", "-C", folder).out
 
 
+def test_a_shadow_whose_answers_are_scored_catches_a_drop_before_anybody_sees_it(tmp_path: Path, proveout: Any) -> None:
+    steps = ({"shadow": {"requests": 400}}, {"canary": {"weight": 0.2, "requests": 50}})
+    scored = {"online": {"scorers": [{"contains": {"any": ["please"]}}]}}
+    exposed = []
+    for name, fields in (("blind", {}), ("scored", scored)):
+        folder = write_project(tmp_path / name, steps=steps, **fields)
+        done = proveout("plan", "new", "--runs", "40", "--json", "-", "-C", folder)
+        (worst,) = [drop for drop in json.loads(done.out)["drops"] if drop["drop"] == 0.2]
+        exposed.append(worst["exposed"])
+    assert exposed[0] > 5
+    assert exposed[1] == 0
+
+
 def test_the_controller_looks_once(folder: Path, store: Store, proveout: Any) -> None:
     assert proveout("controller", "--once", "-C", folder).code == 0
     assert store.releases.current("production")["answers"].epoch == 1

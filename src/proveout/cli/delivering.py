@@ -217,12 +217,24 @@ def plan(
         margin=Watch.of(service).quality_margin,
         base_rate=base_rate,
         scored=scored,
+        pairs=_scored_pairs(service),
         runs=runs,
         seed=seed,
     )
     _show(in_words(found), json)
     if json is not None:
         write(json, msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+
+
+def _scored_pairs(service: Service) -> float:
+    """The share of a shadow's pairs whose answers will be scored by something that can tell which one is better."""
+    from proveout.delivery.online import CannotScore, LiveScoring
+
+    try:
+        scoring = LiveScoring.of(service)
+    except CannotScore as error:
+        raise BadInput(str(error)) from None
+    return scoring.online.pairs if scoring.each or scoring.pairwise else 0.0
 
 
 def comment(directory: Path, page: Path, *, number: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -39,32 +40,23 @@ def promote(
     delivering.promote(project, change, to=to, base=base, push=not no_push, json=json)
 
 
-@app.command()
-def approve(
-    change: ChangeName,
-    project: ProjectDir = Path("."),
-    environment: EnvironmentName = "production",
-    who: Who = None,
-    reason: Why = "",
-) -> None:
-    """Agree to serve a change's challenger, exactly as it is now."""
-    from proveout.cli import delivering
+def _saying(action: str) -> Callable[..., None]:
+    def say(
+        change: ChangeName,
+        project: ProjectDir = Path("."),
+        environment: EnvironmentName = "production",
+        who: Who = None,
+        reason: Why = "",
+    ) -> None:
+        from proveout.cli import delivering
 
-    delivering.say(project, change, "approve", environment=environment, who=who, why=reason)
+        delivering.say(project, change, action, environment=environment, who=who, why=reason)
+
+    return say
 
 
-@app.command()
-def reject(
-    change: ChangeName,
-    project: ProjectDir = Path("."),
-    environment: EnvironmentName = "production",
-    who: Who = None,
-    reason: Why = "",
-) -> None:
-    """Disagree: earlier approvals end, and so does a rollout of it."""
-    from proveout.cli import delivering
-
-    delivering.say(project, change, "reject", environment=environment, who=who, why=reason)
+app.command("approve", help="Agree to serve a change's challenger, exactly as it is now.")(_saying("approve"))
+app.command("reject", help="Disagree: earlier approvals end, and so does a rollout of it.")(_saying("reject"))
 
 
 @rollout.command("start")
@@ -93,59 +85,28 @@ def rollout_status(
     delivering.rollout_status(project, service, environment=environment, json=json)
 
 
-@rollout.command("pause")
-def rollout_pause(
-    service: ServiceName,
-    project: ProjectDir = Path("."),
-    environment: EnvironmentName = "production",
-    who: Who = None,
-    reason: Why = "",
-) -> None:
-    """Hold where it is; what threatens users is still taken back."""
-    from proveout.cli import delivering
+def _acting(action: str) -> Callable[..., None]:
+    def act(
+        service: ServiceName,
+        project: ProjectDir = Path("."),
+        environment: EnvironmentName = "production",
+        who: Who = None,
+        reason: Why = "",
+    ) -> None:
+        from proveout.cli import delivering
 
-    delivering.rollout_act(project, service, "pause", environment=environment, who=who, why=reason)
+        delivering.rollout_act(project, service, action, environment=environment, who=who, why=reason)
 
-
-@rollout.command("resume")
-def rollout_resume(
-    service: ServiceName,
-    project: ProjectDir = Path("."),
-    environment: EnvironmentName = "production",
-    who: Who = None,
-) -> None:
-    """Go on from where it was paused."""
-    from proveout.cli import delivering
-
-    delivering.rollout_act(project, service, "resume", environment=environment, who=who, why="")
+    return act
 
 
-@rollout.command("abort")
-def rollout_abort(
-    service: ServiceName,
-    project: ProjectDir = Path("."),
-    environment: EnvironmentName = "production",
-    who: Who = None,
-    reason: Why = "",
-) -> None:
-    """Back to the champion at once."""
-    from proveout.cli import delivering
-
-    delivering.rollout_act(project, service, "abort", environment=environment, who=who, why=reason)
-
-
-@rollout.command("promote")
-def rollout_promote(
-    service: ServiceName,
-    project: ProjectDir = Path("."),
-    environment: EnvironmentName = "production",
-    who: Who = None,
-    reason: Why = "",
-) -> None:
-    """Make the challenger champion now, whatever the evidence."""
-    from proveout.cli import delivering
-
-    delivering.rollout_act(project, service, "promote", environment=environment, who=who, why=reason)
+for _action, _help in (
+    ("pause", "Hold where it is; what threatens users is still taken back."),
+    ("resume", "Go on from where it was paused."),
+    ("abort", "Back to the champion at once."),
+    ("promote", "Make the challenger champion now, whatever the evidence."),
+):
+    rollout.command(_action, help=_help)(_acting(_action))
 
 
 @app.command()

@@ -17,6 +17,7 @@ from proveout.delivery.online import AGREEMENT
 from proveout.delivery.signals import (
     ALPHA,
     PURSES,
+    SPEED,
     Reading,
     Signal,
     Verdict,
@@ -39,6 +40,9 @@ CHAMPIONS_PER_BLOCK = 3
 MISMATCH_ALPHA = 0.001
 """Chance of ever taking a right split of the traffic for a wrong one."""
 
+
+WARM_UP = 25
+"""The challenger's first requests say nothing of its speed: a model that was just switched on is cold."""
 
 REWARDS_PER_BATCH = 100
 """Rewards that the bandit's confidence sequence takes together."""
@@ -207,6 +211,7 @@ class Gathering:
         self._scored: set[tuple[str, str]] = set()
         self._pairs: dict[tuple[str, str], tuple[int, float]] = {}
         self._known_units: set[str] = set()
+        self._met = 0
         self._split: dict[int, tuple[list[int], float]] = {}
         self._by_epoch: dict[int, list[int]] = defaultdict(lambda: [0, 0])
         self._rewards: dict[tuple[int, bool], list[tuple[_Sums, _Sums]]] = {}
@@ -232,6 +237,9 @@ class Gathering:
         self._due[trace.epoch][arm] += self._watch.is_due(trace)
         values = dict(self._watch.values(trace))
         if arm == 1:
+            self._met += 1
+            if self._met <= WARM_UP:
+                values = {name: value for name, value in values.items() if name not in SPEED}
             self._kill.add(failed_request(trace))
             self._newest[trace.epoch] = max(self._newest.get(trace.epoch, 0.0), trace.started + trace.e2e)
             self._keep_worst(trace.id, values)

@@ -77,6 +77,7 @@ def plan_delivery(
     margin: float = DEFAULT_MARGIN,
     base_rate: float = 0.1,
     scored: float = 1.0,
+    pairs: float = 0.0,
     drops: Sequence[float] = DROPS,
     runs: int = 300,
     seed: int = 0,
@@ -89,10 +90,11 @@ def plan_delivery(
         margin: how much worse a challenger may be to be promoted.
         base_rate: the champion's share of bad answers.
         scored: the share of requests that get a score.
+        pairs: the share of a shadow's pairs whose answers are scored.
         runs: simulated rollouts for each drop.
     """
     planned = tuple(_planned(step, before, requests_per_month) for step, before in _with_shares(steps))
-    blocks = _blocks(steps, scored)
+    blocks = _blocks(steps, scored, pairs)
     random = np.random.default_rng(seed)
     equal = _simulate(random, blocks, base_rate, 0.0, margin, runs)
     return DeliveryPlan(
@@ -161,9 +163,11 @@ def _planned(step: Step, share: float, per_month: float | None) -> PlannedStep:
     return PlannedStep(kind=kind, share=share, challenger_requests=challenger, requests=total, days=days)
 
 
-def _blocks(steps: Sequence[Step], scored: float) -> list[_Block]:
+def _blocks(steps: Sequence[Step], scored: float, pairs: float) -> list[_Block]:
     found: list[_Block] = []
     for step, share in _with_shares(steps):
+        if isinstance(step, Shadow) and pairs:
+            found.append(_Block(max(1, round(step.requests * pairs)), 1, False))
         if isinstance(step, Canary | Bandit):
             requests = step.requests if isinstance(step, Canary) else step.requests * share
             champions = max(1, round((1 - share) / share)) if share < 1 else 1
@@ -184,7 +188,9 @@ def _simulate(
     worse = _first(bad, 1 / (ALPHA * FIRST_SHARE))
     passed = _first(margin - bad, 1 / ALPHA)
     rolled_back = worse >= 0
-    exposed = np.where(worse >= 0, worse + 1, bad.shape[1])
+    seen = np.cumsum(np.concatenate([np.full(block.comparisons, block.seen) for block in blocks] or [np.zeros(0)]))
+    last = int(seen[-1]) if seen.size else 0
+    exposed = np.where(worse >= 0, seen[worse] if seen.size else 0, last).astype(np.int_)
     needed = np.where(passed >= 0, passed + 1.0, np.inf)
     return _Simulated(rolled_back, exposed, passed, needed)
 

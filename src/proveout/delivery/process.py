@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -50,19 +51,20 @@ class Declared:
     def __init__(self, load: Callable[[], Project]) -> None:
         self._load = load
         self._project: Project = load()
-        self._seen: dict[Path, tuple[int, int]] = _marks(self._project.root)
+        self._seen: dict[Path, tuple[int, int]] = {}
+        self._lock = threading.Lock()
 
     def __call__(self) -> Project:
-        marks = _marks(self._project.root)
-        if marks != self._seen:
-            try:
-                self._project = self._load()
+        with self._lock:
+            marks = _marks(self._project.root)
+            if marks != self._seen:
                 self._seen = marks
-                log.info("read the project's files again")
-            except ProjectError as error:
-                log.error("the project's files can't be used, so the last good ones hold: %s", error)
-                self._seen = marks
-        return self._project
+                try:
+                    self._project = self._load()
+                    log.info("read the project's files")
+                except ProjectError as error:
+                    log.error("the project's files can't be used, so the last good ones hold: %s", error)
+            return self._project
 
 
 def _marks(root: Path) -> dict[Path, tuple[int, int]]:

@@ -38,6 +38,9 @@ DEFAULT_MARGIN = 0.02
 LEAST_RELATIVE_MARGIN = 0.10
 """Live latency and cost are held to the declared margin, or to this where it is less: traffic is no test bench."""
 
+SPEED = ("latency", "slo")
+"""Signals of how quick a variant is."""
+
 _MEASURES = {"ttft": "ttft", "e2e": "e2e", "stall": "stall"}
 _TIMEOUTS = ("timeout", "timed_out", "deadline")
 _REFUSED = ("content_filter", "guard", "blocked")

@@ -5,9 +5,9 @@ aliases.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -120,12 +120,18 @@ def _read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-@lru_cache(maxsize=1)
-def _yaml() -> Any:
-    """The parser; making one searches the disk for plug-ins, so it is made once."""
-    from ruamel.yaml import YAML
+_parsers = threading.local()
 
-    return YAML(typ="safe", pure=True)
+
+def _yaml() -> Any:
+    """This thread's parser; making one searches the disk for plug-ins, so it is made once. It has a state of its own,
+    so that threads can't share one.
+    """
+    if not hasattr(_parsers, "yaml"):
+        from ruamel.yaml import YAML
+
+        _parsers.yaml = YAML(typ="safe", pure=True)
+    return _parsers.yaml
 
 
 class _Builder:
