@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proveout.economics import Traffic, Worth, economic_score, monthly_impact
+from proveout.economics import Serving, Traffic, Worth, economic_score, monthly_impact
+from proveout.project.records import Host
 
 
 def costs(clusters: int = 400, ratio: float = 0.7, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -108,3 +111,45 @@ def test_unknown_costs_are_refused() -> None:
         monthly_impact(np.array([np.nan]), np.array([1.0]), Traffic(1))
     with pytest.raises(ValueError, match="same"):
         monthly_impact(np.array([1.0]), np.array([]), Traffic(1))
+
+
+RENTED = Host("h100", "2026-01-01", usd_per_hour=2.5)
+
+
+def test_own_machines_cost_whole_replicas_whatever_their_tokens() -> None:
+    """2 requests/s, 4 at peak, 0.8 a replica: five, at 5 x $1,825. An API at half a cent would take $26,280."""
+    month = 2 * 730 * 3600.0
+    arms = np.full(50, 0.005), np.full(50, 123.0)
+    found = monthly_impact(*arms, Traffic(month, peak_to_mean=2), machines=(None, Serving(RENTED, goodput=1)))
+    assert found.challenger_usd == pytest.approx(5 * 1_825)
+    assert found.p50 == pytest.approx(5 * 1_825 - 26_280)
+    assert found.drivers == ()
+
+
+def test_a_doubtful_goodput_is_a_driver_and_costs_points() -> None:
+    month = 2 * 730 * 3600.0
+    arms = np.full(50, 0.001), np.full(50, 0.001)
+    sure, doubtful = (
+        monthly_impact(*arms, Traffic(month), machines=(None, Serving(RENTED, 3, goodput_doubt=doubt)))
+        for doubt in (0.0, 0.3)
+    )
+    assert [driver.name for driver in doubtful.drivers] == ["challenger's goodput"]
+    assert doubtful.p5 <= sure.p50 < doubtful.p95
+    assert doubtful.score < sure.score
+
+
+def test_the_months_of_a_histogram_are_all_months() -> None:
+    found = monthly_impact(*costs(), Traffic(1e6, 0.2), draws=2_000)
+    assert (sum(found.counts), len(found.edges)) == (2_000, len(found.counts) + 1)
+    assert found.edges[0] < found.p5 < found.p95 < found.edges[-1]
+
+
+def test_more_right_answers_pay_the_effort_back_and_running_costs_delay_it() -> None:
+    arms = np.full(50, 0.001), np.full(50, 0.001)
+    worth = Worth(migration=1_200, per_success=0.01, successes_gained=0.02)
+    assert monthly_impact(*arms, Traffic(1e6), worth=worth).payback.months == pytest.approx(6)
+    dearer = replace(worth, operations_per_month=100)
+    found = monthly_impact(*arms, Traffic(1e6), worth=dearer)
+    assert (found.p50, found.value.p50) == (pytest.approx(100), pytest.approx(100))
+    assert found.payback.months == pytest.approx(12)
+    assert found.payback.in_time == 1.0
