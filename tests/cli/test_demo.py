@@ -1,4 +1,6 @@
-"""`proveout demo`: the built-in model really answers, and the five changes get the verdicts that they deserve."""
+"""`proveout demo`: the built-in model really answers, the five changes get the verdicts that they deserve, and one of
+them goes to production and back.
+"""
 
 import json
 import os
@@ -12,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from proveout.cli.delivery_demo import deliver
 from proveout.cli.demonstration import CHANGES
 from proveout.cli.scaffold import GOLDEN_TICKETS, PER_PHRASING, SILVER_TICKETS
+from proveout.storage import open_store
 from proveout.testing.projects import replay_project
 
 DEMO = [sys.executable, "-m", "proveout", "demo"]
@@ -103,6 +107,39 @@ class TestDemo:
             assert page.read_text().lstrip().lower().startswith("<!doctype html>")
         assert f"proveout run tuned -C {folder}" in closing
         assert "proveout tiny serve" in closing
+
+    def test_a_change_goes_to_production_step_by_step_and_back_when_it_degrades(self, demo):
+        folder, ended = demo
+        with open_store(f"sqlite:///{folder}/.proveout/store.db") as store:
+            assert store.audit.problems() == []
+            told = [entry for entry in store.audit.after() if entry.action not in ("adopt", "baseline", "declared")]
+            states = [entry.body.get("state") for entry in told]
+            assert [entry.action for entry in told[:3]] == ["start", "approve", "advance"]
+            assert states[2:] == ["shadow", "canary", "canary", "promoted", "rolled_back"]
+            assert told[-1].body["reason"].startswith("feedback:ok rose above")
+            assert list(store.releases.current("production")["triage"].weights.values()) == [1.0]
+            kept = store.deliveries.failures("triage")
+            assert kept
+            assert {failure.signal for failure in kept} == {"feedback:ok"}
+            assert all(store.traces.content(failure.trace) for failure in kept)
+            assert [incident.service for incident in store.deliveries.incidents()] == ["triage"]
+        for said in ("rolled back", "failures are kept", "/revert-triage", "of its answers agree with base's"):
+            assert said in ended.stdout
+
+    def test_git_has_the_proposal_with_its_scorecard_the_merge_and_the_revert(self, demo):
+        def git(*words: str) -> str:
+            done = subprocess.run(["git", "-C", demo[0], *words], capture_output=True, text=True, check=True)
+            return done.stdout
+
+        log = git("log", "--all", "--format=%s")
+        assert "Promote triage/tuned to production" in log
+        assert "Revert triage in production to base" in log
+        assert "environments/scorecards/production/triage-tuned.md" in git("ls-files")
+        assert git("status", "--porcelain") == ""
+
+    def test_a_loop_that_was_shown_is_not_run_again(self, demo, capsys):
+        deliver(demo[0])
+        assert "Serve and deliver" not in capsys.readouterr().out
 
 
 def test_a_folder_with_a_project_of_its_own_is_refused(tmp_path: Path):

@@ -79,7 +79,7 @@ def test_an_interrupted_init_is_finished_by_the_next(proveout, tmp_path):
 def test_a_gitignore_that_is_there_is_added_to(proveout, tmp_path):
     (tmp_path / ".gitignore").write_text("node_modules/")
     proveout("init", tmp_path)
-    assert (tmp_path / ".gitignore").read_text() == "node_modules/\n.proveout/\nscorecards/\n"
+    assert (tmp_path / ".gitignore").read_text() == "node_modules/\n.proveout/\n/scorecards/\n"
 
 
 def test_a_folder_that_cannot_be_made_is_named(proveout, tmp_path):

@@ -1,4 +1,6 @@
-"""`proveout demo`: the example project's changes, proved one after the other on the built-in model."""
+"""`proveout demo`: the example project's changes, proved one after the other on the built-in model; then one of them
+delivered, and taken back when it degrades.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,13 @@ if TYPE_CHECKING:
     from proveout.gates import Comparison, GateResult, Scorecard
 
 CHANGES = ("int8", "int2", "hot", "tuned", "twin")
+DELIVERED = "tuned"
 FOLDER = Path("proveout-demo")
 
 
 def demo(directory: Path | None) -> None:
-    """Run every change of the example, and say where to look. Done again in the same folder, it goes on where it
-    stopped.
+    """Run every change of the example, deliver one, and say where to look. Done again in the same folder, it goes on
+    where it stopped.
 
     Raises:
         BadInput: the folder holds something else, or can't be written.
@@ -37,7 +40,12 @@ def demo(directory: Path | None) -> None:
         _say(f"\n{number} of {len(comparisons)}  {comparison.change}: {comparison.hypothesis}")
         scorecards.append(_prove(comparison, folder, show_plan=number == 1))
         _say(_in_brief(scorecards[-1]))
-    _say(_closing(scorecards, folder))
+    _say(_verdicts(scorecards, folder))
+    if next(one for one in scorecards if one.change == DELIVERED).decision == "pass":
+        from proveout.cli.delivery_demo import deliver
+
+        deliver(folder)
+    _say(_closing(folder))
 
 
 def _comparisons(folder: Path) -> list[Comparison]:
@@ -92,23 +100,28 @@ def _gate_in_brief(gate: GateResult) -> str:
     return f"{gate_name(gate):<30} {values:<15} {interval} (n = {gate.champion.n}); {claim}"
 
 
-def _closing(scorecards: list[Scorecard], folder: Path) -> str:
+def _verdicts(scorecards: list[Scorecard], folder: Path) -> str:
     seconds = sum(scorecard.seconds for scorecard in scorecards)
     verdicts = [
         f"  {scorecard.decision:<12}  {scorecard.change:<5}  {scorecard.hypothesis}\n"
         f"  {'':<12}  {'':<5}  {_page(folder, scorecard.change)}"
         for scorecard in scorecards
     ]
+    return "\n".join(["", f"Five changes, five verdicts, in {seconds:.0f} s:", "", *verdicts])
+
+
+def _closing(folder: Path) -> str:
+    from proveout.cli.delivery_demo import where_to_look
+
     steps = (
-        (f"open {_page(folder, 'tuned')}", "the evidence, with plots"),
-        (f"proveout run tuned -C {folder}", "the same on the terminal; finished calls are not made again"),
+        (f"open {_page(folder, DELIVERED)}", "the evidence, with plots"),
+        *where_to_look(folder),
+        (f"proveout run {DELIVERED} -C {folder}", "the same on the terminal; finished calls are not made again"),
         (f"proveout compare triage base int4 -C {folder}", "a comparison of your own"),
         ("proveout tiny serve", "the same model, for any OpenAI client"),
         ("proveout init", "a project to change as you like"),
     )
-    return "\n".join(
-        ["", f"Five changes, five verdicts, in {seconds:.0f} s:", "", *verdicts, "", "Next:", steps_in_columns(steps)]
-    )
+    return "\n".join(["", "Where to look, and what to try next:", steps_in_columns(steps)])
 
 
 def _say(text: str) -> None:

@@ -86,6 +86,10 @@ class Engine:
         self._other_half = np.concatenate([np.arange(half, 2 * half), np.arange(half)])
         self._scale = np.float32(config.head_size**-0.5)
 
+    def exchange(self, weights: Weights) -> None:
+        """Compute with other weights of the same shape from the next step on: a fault that answers 200."""
+        self.__init__(weights)
+
     def prefill(self, cache: Cache, slots: Sequence[int], prompts: Sequence[Sequence[int]]) -> Tensor:
         """Read prompts into fresh slots. They must all pad to the same length (see `padded`).
 
