@@ -91,6 +91,29 @@ def test_too_few_examples_without_any_difference_are_told_how_many_would_rule_ou
     assert judge(finding(scores(140, 10), scores(140, 10))).verdict == "pass"
 
 
+@pytest.mark.parametrize("examples", [8, 20])
+def test_as_many_examples_as_were_asked_for_decide(examples):
+    """Equal variants that differ on a fifth of the examples: when a few do not decide, what they ask for does."""
+    rng = np.random.default_rng(examples)
+
+    def look(size: int) -> GateResult:
+        place = rng.random(size)
+        right = rng.random(size) < 0.8
+        champion, challenger = (np.where(place < 0.2, alone, right) for alone in (place < 0.1, place >= 0.1))
+        return judge(finding(champion, challenger, margin=0.1))
+
+    asked = [found.needs.examples for found in (look(examples) for _ in range(15)) if found.verdict == "inconclusive"]
+    decided = [look(size).verdict != "inconclusive" for size in asked if 0 < size < 1000]
+    assert len(decided) > 5
+    assert sum(decided) / len(decided) >= 0.6
+
+
+def test_equal_variants_at_a_margin_of_0_are_told_to_give_one():
+    result = judge(finding(scores(90, 10), scores(90, 10), margin=0.0))
+    assert result.verdict == "inconclusive"
+    assert "give one above 0" in result.reason
+
+
 @pytest.mark.parametrize(
     ("verdicts", "decision"),
     [
