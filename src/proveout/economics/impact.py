@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 DRAWS = 10_000
 BINS = 40
 MANY_CLUSTERS = 500
+PORTION = 500
+"""Draws that are made at once, so that memory stays within a few megabytes."""
+
 CAUTION = 0.2
 """The quantile of the net value that the score rests on, so that doubt costs points."""
 
@@ -284,8 +287,12 @@ def _bootstrap_means(
     if size > MANY_CLUSTERS:
         drawn = random.multivariate_normal(pairs.mean(axis=0), np.cov(pairs.T) / size, draws, method="eigh")
         return drawn[:, 0], drawn[:, 1]
-    means = np.array([pairs[random.integers(size, size=size)].mean(axis=0) for _ in range(draws)])
-    return means[:, 0], means[:, 1]
+    means = np.empty((2, draws))
+    for start in range(0, draws, PORTION):
+        chosen = random.integers(size, size=(min(PORTION, draws - start), size))
+        for arm, values in enumerate((champion, challenger)):
+            means[arm, start : start + len(chosen)] = values[chosen].mean(axis=1)
+    return means[0], means[1]
 
 
 def _lognormal(mean: float, relative_sd: float, draws: int, random: np.random.Generator) -> NDArray[Any]:
