@@ -40,10 +40,14 @@ def measured(arguments: dict, rounds: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--only", default="", help="cases whose name holds this")
+    arguments = parser.parse_args()
+    rounds = arguments.rounds
     print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}, median of {rounds} rounds")
-    for name, arguments in CASES:
-        figures = measured(arguments, rounds)
+    for name, case in CASES:
+        if arguments.only not in name:
+            continue
+        figures = measured(case, rounds)
         print(f"\n{name}: {figures.pop('chunks_per_s'):,.0f} chunks/s")
         for figure, value in figures.items():
             limit = LIMITS.get(figure)

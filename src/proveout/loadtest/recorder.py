@@ -1,7 +1,8 @@
 """Sends a plan's requests and stamps what comes back: one process, one event loop, the wire's own client.
 
-Nothing stands between it and the endpoint: no retry, no cache, no limiter. Every read is stamped before it is parsed;
-what was read is kept raw in columns and looked at afterwards.
+Nothing stands between it and the endpoint: no retry, no cache, no limiter. Every read is stamped and kept as it came;
+answers are read after the run (while it lasts only where too much piles up, a millisecond at a time), so that reading
+one never holds up the stamps of the others.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from time import monotonic
-from typing import cast
+from time import monotonic, process_time
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -21,12 +22,18 @@ from proveout.loadtest.client_watch import ClientLoad, ClientWatch, no_collectio
 from proveout.loadtest.plan import Failed, Failures, Plan
 from proveout.loadtest.records import ANSWERED, STOPPED, Records
 from proveout.models import ModelError, Request
-from proveout.models.providers import Draft, Endpoint, open_endpoint
+from proveout.models.providers import Draft, Endpoint, Tape, open_endpoint
 from proveout.wire import Client
 
 _GRACE_S = 5.0
 _MOST_CONNECTIONS = 100_000
 _WARMUP_AT_ONCE = 8
+MOST_PILED_UP = 64 * 2**20
+"""Bytes of unread answers above which some are read while the run goes on."""
+READ_FIRST = 8
+"""Answers that are read at once, so that an endpoint that sends nothing but errors is soon known."""
+READ_S = 0.001
+"""How long the reading of answers may hold up a run, every 10 ms."""
 
 
 class CannotLoad(Exception):
@@ -43,6 +50,15 @@ class Recorded:
     failures: tuple[Failed, ...]
     seconds: float
     ended: str = ""
+
+
+class _Times(NamedTuple):
+    """A request and when it was due, ready and asked for, in seconds from the start."""
+
+    row: int
+    due: float
+    ready: float
+    asked: float
 
 
 class Recorder:
@@ -63,6 +79,9 @@ class Recorder:
         self._failures = Failures()
         self._in_a_row = 0
         self._in_flight = 0
+        self._unread: deque[tuple[_Times, int, Tape]] = deque()
+        self._piled_up = 0
+        self._going = True
         self._stopped = asyncio.Event()
         self._ended = ""
         self._zero = 0.0
@@ -122,13 +141,23 @@ class Recorder:
             poll: called every 10 ms; may call `stop`.
         """
         self._zero = begin
+
+        def each() -> None:
+            poll()
+            if self._piled_up > MOST_PILED_UP:
+                self._read_some()
+
         with no_collections():
             await self._or_stopped(_until(begin))
-            watch = ClientWatch(lambda: self._in_flight, poll)
+            watch = ClientWatch(lambda: self._in_flight, each)
             run = self._closed() if self._plan.concurrency is not None else self._open()
             await self._or_stopped(run)
-            client = watch.stop()
-        return Recorded(self._records(), client, self._failures.listed(), max(monotonic() - begin, 0.0), self._ended)
+            self._going = False
+            client, seconds = watch.stop(), max(monotonic() - begin, 0.0)
+            began = process_time()
+            self._read_some(math.inf)
+        client = replace(client, cpu_s=client.cpu_s + process_time() - began)
+        return Recorded(self._records(), client, self._failures.listed(), seconds, self._ended)
 
     # The two loops
 
@@ -159,7 +188,7 @@ class Recorder:
         try:
             ready = due if places.take() else await places.wait() - self._zero
         except asyncio.CancelledError:
-            self._keep(row, due, math.nan, math.nan, math.nan, math.nan, Draft(), STOPPED)
+            self._keep(_Times(row, due, math.nan, math.nan), math.nan, math.nan, Draft(), STOPPED)
             raise
         try:
             await self._send(row, request, due, ready)
@@ -184,30 +213,53 @@ class Recorder:
     async def _send(self, row: int, request: Request, due: float, ready: float) -> float:
         """One request; gives the time at which it was over."""
         zero = self._zero
-        draft = Draft()
+        arm = int(self._plan.arm[row])
         self._in_flight += 1
         asked = monotonic()
-        sent = done = math.nan
-        error = ANSWERED
+        times = _Times(row, due, ready, asked - zero)
         try:
-            sent, done = await self._endpoints[int(self._plan.arm[row])].watch(request, draft)
+            tape = await self._endpoints[arm].record(request)
         except ModelError as failure:
-            error, done = failure.kind, monotonic()
+            done = monotonic()
+            self._keep(times, math.nan, done - zero, Draft(), failure.kind)
             self._failed(failure)
+            return done - zero
         except asyncio.CancelledError:
-            self._keep(row, due, ready, asked - zero, math.nan, math.nan, draft, STOPPED)
+            self._keep(times, math.nan, math.nan, Draft(), STOPPED)
             raise
-        else:
-            self._in_a_row = 0
         finally:
             self._in_flight -= 1
-        self._keep(row, due, ready, asked - zero, sent - zero, done - zero, draft, error)
-        return done - zero
+        if tape.seems_whole and not self._in_a_row and len(self._rows) >= READ_FIRST:
+            self._unread.append((times, arm, tape))
+            self._piled_up += tape.size
+        else:
+            self._read(times, arm, tape)
+        return tape.done - zero
+
+    def _read(self, times: _Times, arm: int, tape: Tape) -> None:
+        """What an answer holds, into the columns."""
+        draft, zero = Draft(), self._zero
+        try:
+            sent, done = self._endpoints[arm].read(tape, draft)
+        except ModelError as failure:
+            self._keep(times, math.nan, tape.done - zero, draft, failure.kind)
+            self._failed(failure)
+            return
+        self._in_a_row = 0
+        self._keep(times, sent - zero, done - zero, draft, ANSWERED)
+
+    def _read_some(self, seconds: float = READ_S) -> None:
+        """Read answers that wait for it, for so long."""
+        until = monotonic() + seconds
+        while self._unread and monotonic() < until:
+            times, arm, tape = self._unread.popleft()
+            self._piled_up -= tape.size
+            self._read(times, arm, tape)
 
     def _failed(self, failure: ModelError) -> None:
         self._failures.add(failure.kind, str(failure))
         self._in_a_row += 1
-        if self._in_a_row >= self._plan.give_up_after:
+        if self._in_a_row >= self._plan.give_up_after and self._going:
             self.stop(f"{self._in_a_row} requests in a row failed, the last with: {failure}")
 
     async def _or_stopped(self, work: object) -> None:
@@ -227,16 +279,15 @@ class Recorder:
 
     # Keeping
 
-    def _keep(
-        self, row: int, due: float, ready: float, asked: float, sent: float, done: float, draft: Draft, error: str
-    ) -> None:
+    def _keep(self, times: _Times, sent: float, done: float, draft: Draft, error: str) -> None:
+        row, *known = times
         usage = draft.usage
         counts = (
             (math.nan,) * 4
             if usage is None
             else (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens)
         )
-        for column, value in zip(self._floats.values(), (due, ready, asked, sent, done, *counts), strict=True):
+        for column, value in zip(self._floats.values(), (*known, sent, done, *counts), strict=True):
             column.append(value)
         self._rows.append(row)
         self._finish.append(draft.finish or "")

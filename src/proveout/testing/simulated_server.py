@@ -159,7 +159,7 @@ class SimulatedServer:
         for job in self._engine.advance(now - self._zero):
             answering = self._answering.get(job)
             if answering is not None:
-                self._write(answering, now)
+                self._write(answering)
         at = self._engine.next_at() + self._zero
         if at != self._timer_at:
             if self._timer is not None:
@@ -173,10 +173,10 @@ class SimulatedServer:
         self._timer, self._timer_at = None, float("inf")
         self._pump()
 
-    def _write(self, answering: _Answering, now: float) -> None:
+    def _write(self, answering: _Answering) -> None:
         job, responder = answering.job, answering.responder
         last = len(job.tokens) >= job.length
-        answering.written.append(now)
+        answering.written.append(monotonic())
         if not answering.stream:
             if last:
                 self._done(answering, job.finish)

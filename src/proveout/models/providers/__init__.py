@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from proveout.models.providers._draft import Draft
-    from proveout.models.providers._endpoint import Endpoint
+    from proveout.models.providers._endpoint import Endpoint, Tape
     from proveout.models.providers.embeddings import Embedder, EmbeddingResult
     from proveout.models.providers.opening import PROVIDERS, open_embeddings, open_endpoint
 
 _HOMES = {
     "_draft": ("Draft",),
-    "_endpoint": ("Endpoint",),
+    "_endpoint": ("Endpoint", "Tape"),
     "embeddings": ("Embedder", "EmbeddingResult"),
     "opening": ("PROVIDERS", "open_embeddings", "open_endpoint"),
 }
 
-__all__ = ["PROVIDERS", "Draft", "Embedder", "EmbeddingResult", "Endpoint", "open_embeddings", "open_endpoint"]
+__all__ = ["PROVIDERS", "Draft", "Embedder", "EmbeddingResult", "Endpoint", "Tape", "open_embeddings", "open_endpoint"]
 
 
 def __getattr__(name: str) -> Any:

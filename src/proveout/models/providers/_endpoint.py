@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import orjson
 
@@ -143,6 +143,50 @@ class _Stream:
             self.kept += piece
 
 
+class Tape:
+    """An answer as it came, not yet read: every piece with the time of the read that brought it. Taking one costs the
+    event loop next to nothing, so that what is timed beside it is not held up."""
+
+    __slots__ = ("broken", "done", "headers", "pieces", "sent", "stamps", "status")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers = wire.Headers()
+        self.stamps: list[float] = []
+        self.pieces: list[bytes] = []
+        self.sent = monotonic()
+        self.done = self.sent
+        self.broken: wire.WireError | None = None
+        """What ended it before its end."""
+
+    def on_head(self, status: int, headers: wire.Headers) -> None:
+        self.status = status
+        self.headers = headers
+
+    def on_data(self, at: float, piece: bytes) -> None:
+        self.stamps.append(at)
+        self.pieces.append(piece)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds, roughly."""
+        return sum(map(len, self.pieces)) + 100 * len(self.pieces)
+
+    @property
+    def seems_whole(self) -> bool:
+        """Whether it ends as whole streams in OpenAI's format do."""
+        return self.broken is None and bool(self.pieces) and b"[DONE]" in self.pieces[-1]
+
+
+@runtime_checkable
+class ReadsAtOnce(Protocol):
+    """An `Api` that has a quicker way to read a whole stream than piece by piece."""
+
+    def read_stream(self, draft: Draft, stamps: Sequence[float], pieces: Sequence[bytes]) -> bool:
+        """Read all into the draft, as its feed would; False, and nothing read, where that takes the feed."""
+        ...
+
+
 class Endpoint:
     """A model behind an HTTP API; makes one attempt a call."""
 
@@ -186,9 +230,67 @@ class Endpoint:
                 return await self._watched(request, draft, seen, flow)
             raise
 
+    async def record(self, request: Request) -> Tape:
+        """One streamed answer from one attempt, to be read by `read` when there is time.
+
+        Raises:
+            ModelError: nothing came that could be an answer. What is wrong with one that came, `read` says.
+        """
+        if self._closed:
+            raise self._failures.error("cut", "the model was closed")
+        try:
+            return await self._taped(request)
+        except ModelError as error:
+            if error.kind == "bad_request" and self._api.learn(error):
+                return await self._taped(request)
+            raise
+
+    def read(self, tape: Tape, draft: Draft) -> tuple[float, float]:
+        """Read an answer that was recorded; all else as `watch`."""
+        stream = _Stream(self._api.feed(draft))
+        stream.on_head(tape.status, tape.headers)
+        done = tape.done
+        try:
+            api = self._api
+            quick = (
+                stream.streaming and isinstance(api, ReadsAtOnce) and api.read_stream(draft, tape.stamps, tape.pieces)
+            )
+            if not quick:
+                for at, piece in zip(tape.stamps, tape.pieces, strict=True):
+                    stream.on_data(at, piece)
+        except UNREADABLE as error:
+            raise self._failures.of_reading(error) from error
+        if tape.broken is not None:
+            if not draft.ended:
+                raise self._failures.of_wire(tape.broken) from tape.broken
+            done = tape.stamps[-1]  # The stream said that it is whole; how its connection ends does not matter.
+        if not stream.streaming:
+            self._read_whole(bytes(stream.kept or b""), draft)
+        elif draft.finish is None and not draft.ended:
+            raise self._failures.error("cut", "the stream ended before the answer did", retryable=True)
+        if draft.empty:
+            raise self._failures.error("malformed", "the answer holds no choice", retryable=True)
+        return tape.sent, done
+
     async def aclose(self) -> None:
         """Take no further calls. Idempotent."""
         self._closed = True
+
+    async def _taped(self, request: Request) -> Tape:
+        post = self._api.post(request)
+        tape = Tape()
+        try:
+            response = await self._line.send(post, stream=True, on_head=tape.on_head, on_data=tape.on_data)
+        except wire.WireError as error:
+            if not tape.pieces:
+                raise self._failures.of_wire(error) from error
+            tape.broken = error
+            tape.done = monotonic()
+        else:
+            tape.sent, tape.done = response.sent, response.done
+        if not 200 <= tape.status < 300:
+            raise self._failures.of_status(tape.status, tape.headers, b"".join(tape.pieces))
+        return tape
 
     async def _attempt(self, request: Request) -> Generation:
         post = self._api.post(request)
