@@ -10,28 +10,41 @@ from proveout.reports.text import counted
 from proveout.reports.words import name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from proveout.loadtest.hosting import EngineFigures, HostedLoad, HostedMonth
     from proveout.loadtest.report import Report
 
+MOST_LOADS = 12
+
 
 def costs_in_words(report: Report) -> list[str]:
-    """A sentence for each load, for the month at the declared traffic, and for each engine."""
-    lines = [load_cost_in_words(load) for load in report.hosting[:60]]
+    """A sentence for each variant's loads, for the month at the declared traffic, and for each engine."""
+    variants = dict.fromkeys(load.variant for load in report.hosting)
+    lines = [loads_in_words([load for load in report.hosting if load.variant == variant]) for variant in variants]
     lines += [month_in_words(load, load.month) for load in report.hosting if load.month is not None]
     lines += [report.prices] if report.prices else []
     return [*lines, *(engine_in_words(engine) for engine in report.engines[:4])]
 
 
-def load_cost_in_words(load: HostedLoad) -> str:
-    """What a request costs at one load."""
-    machines = name(load.host) if load.machines == 1 else f"{load.machines:,} × {name(load.host)}"
-    kept = f"{percent(load.headroom)} of {plain(load.goodput)}" if load.headroom < 1 else plain(load.goodput)
-    tokens = load.usd_per_million_output_tokens
-    written = "" if not known(tokens) else f", {usd(tokens)} a million output tokens"
+def loads_in_words(loads: Sequence[HostedLoad]) -> str:
+    """What a request costs at one variant's loads: `$0.001 at 2 good requests/s, $0.0005 at 4, ...`."""
+    first = loads[0]
+    machines = name(first.host) if first.machines == 1 else f"{first.machines:,} × {name(first.host)}"
+    each = [f"{usd(load.usd_per_request)} at {_kept(load)}" for load in loads[:MOST_LOADS]]
+    each[0] += " good requests/s"
+    rest = f" and {len(loads) - MOST_LOADS:,} more" if len(loads) > MOST_LOADS else ""
+    tokens = [load.usd_per_million_output_tokens for load in loads if known(load.usd_per_million_output_tokens)]
+    prices = [usd(price) for price in dict.fromkeys((max(tokens), min(tokens)))] if tokens else []
+    written = f"; a million output tokens {' to '.join(prices)}" if prices else ""
     return (
-        f"{name(load.variant)} on {machines} ({usd(load.usd_per_hour)} an hour), kept at {kept} good requests/s: "
-        f"{usd(load.usd_per_request)} a request{written}."
+        f"{name(first.variant)}, a replica on {machines} for {usd(first.usd_per_hour)} an hour: a request costs "
+        f"{', '.join(each)}{rest}{written}."
     )
+
+
+def _kept(load: HostedLoad) -> str:
+    return f"{percent(load.headroom)} of {plain(load.goodput)}" if load.headroom < 1 else plain(load.goodput)
 
 
 def month_in_words(load: HostedLoad, month: HostedMonth) -> str:
