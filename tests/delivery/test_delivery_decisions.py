@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from proveout.delivery.decide import decide
 from proveout.delivery.evidence import Agreed, Evidence
 from proveout.delivery.kill_switch import KillSwitch
+from proveout.delivery.online import Declared
 from proveout.delivery.signals import Reading, Verdict, Watch, counts, failed_request
 from proveout.delivery.state import (
     Advance,
@@ -272,14 +274,16 @@ EVENTS = st.lists(
 )
 
 
-@given(EVENTS, st.integers(1, 3), st.booleans())
+@given(EVENTS, st.integers(1, 3), st.booleans(), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_no_sequence_of_events_serves_the_unapproved_or_advances_on_missing_data(
-    events: list[Event], people: int, middle: bool
+    events: list[Event], people: int, middle: bool, awaited: bool
 ) -> None:
+    """With `awaited`, a score is declared that never comes."""
     steps: tuple[Any, ...] = (Approval(people=people, before=True), Shadow(requests=5), Canary(weight=0.2, requests=5))
     steps = (*steps, Approval(), Canary(weight=0.5, requests=5)) if middle else steps
-    world = World(new_rollout(*steps), rates(0.0, 0.0))
+    watch = replace(WATCH, expected=(Declared("judge:helpful", True, False),)) if awaited else WATCH
+    world = World(new_rollout(*steps), rates(0.0, 0.0), watch=watch)
     agreed: dict[str, Agreed] = {}
     for name, number in events:
         before = world.rollout
@@ -303,6 +307,7 @@ def test_no_sequence_of_events_serves_the_unapproved_or_advances_on_missing_data
                 found = world.evidence
                 assert found is not None
                 assert found.newest is not None
+                assert not awaited
                 assert found.now - found.newest <= 900
                 assert min(found.step_requests) > 0
                 assert not any(one.verdict in ("no_data", "worse") for one in found.signals)

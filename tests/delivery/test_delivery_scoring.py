@@ -256,6 +256,64 @@ def score_in_thread(here: House) -> None:
     score(here)
 
 
+def test_a_pairwise_judge_compares_a_shadows_pairs_in_both_orders(store: Store, tmp_path: Path) -> None:
+    def prefers_kind(request: Any) -> Answer:
+        asked = request.body.decode()
+        winner = "1" if asked.index("kind words") < asked.index("rude words") else "2"
+        message = {"role": "assistant", "content": json.dumps({"reason": "kinder", "winner": winner})}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return Answer.json({"id": "c", "object": "chat.completion", "created": 1, "model": "j", "choices": [choice]})
+
+    async def run() -> None:
+        async with FaultServer(prefers_kind) as server:
+            model = {"provider": "openai-compatible", "name": "judge", "url": server.url + "/v1"}
+            judge = {"pairwise_judge": {"model": model, "rubric": "Which one is more pleasant?", "metric": "duel"}}
+            online = {"scorers": [judge], "max_cost": None}
+            here = await asyncio.to_thread(house, store, tmp_path, online=online)
+            here.serve(30, says={"base": says("kind words"), "new": says("rude words")})
+            await asyncio.to_thread(score, here)
+            duels = [(trace[0], value) for trace, name, value in scores(store) if name == "judge:duel"]
+            assert sorted(duels) == [("s", 0.0)] * 30 + [("t", 1.0)] * 30
+            assert (await asyncio.to_thread(here.tick)).status == "rolled_back"
+            assert "judge:duel is worse: 1 to 0" in here.rollout.reason
+
+    asyncio.run(run())
+
+
+def test_a_score_of_which_less_is_better_counts_the_other_way(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "project" / "services" / "answers").mkdir(parents=True)
+    (tmp_path / "project" / "services" / "answers" / "rude.py").write_text(
+        "def score(answer):\n    return answer == 'no'\n"
+    )
+    scorer = {"python": {"path": "rude.py", "higher_is_better": False, "metric": "rude"}}
+    here = house(store, tmp_path, online={"scorers": [scorer]})
+    here.serve(60, says={"base": says("yes", 0.8), "new": says("yes")})
+    score(here)
+    assert here.tick().shown == "canary"  # Less rude than the champion is not worse.
+    with open_store(f"sqlite:///{tmp_path}/other.db") as second:
+        (tmp_path / "two" / "project" / "services" / "answers").mkdir(parents=True)
+        (tmp_path / "two" / "project" / "services" / "answers" / "rude.py").write_text(
+            "def score(answer):\n    return answer == 'no'\n"
+        )
+        worse = house(second, tmp_path / "two", online={"scorers": [scorer]})
+        worse.serve(60, says={"base": says("yes"), "new": says("yes", 0.4)})
+        score(worse)
+        assert worse.tick().status == "rolled_back"
+        kept = second.deliveries.failures("answers")
+        bad = {trace for trace, name, value in scores(second) if name == "scorer:rude" and value == 1.0}
+        assert {failure.trace for failure in kept} == bad
+
+
+def test_answers_that_miss_the_output_contract_are_found_where_the_gateway_does_not_check_them(
+    store: Store, tmp_path: Path
+) -> None:
+    here = house(store, tmp_path, output={"choices": ["a", "b"]})
+    here.serve(80, says={"base": says("a"), "new": says("a", 0.5, "well, a or b")})
+    score(here)
+    assert here.tick().status == "rolled_back"
+    assert "scorer:format is worse" in here.rollout.reason
+
+
 def test_a_judge_that_is_down_is_asked_again_and_meanwhile_nothing_advances(store: Store, tmp_path: Path) -> None:
     down = [True]
 

@@ -74,6 +74,7 @@ class World:
     """The challenger's real share, where a fault makes it differ from the intended one."""
     delay: int = 0
     """Feedback comes so many requests later."""
+    watch: Watch = WATCH
     gathering: Gathering = field(init=False)
     number: int = 0
     exposed: int = 0
@@ -82,7 +83,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        self.gathering = Gathering(self.rollout, WATCH)
+        self.gathering = Gathering(self.rollout, self.watch)
         self._late: list[tuple[int, Feedback]] = []
         self._units: dict[str, float] = {}
 
