@@ -1,6 +1,6 @@
 """Whether anything grows: memory, open files and threads of a gateway under steady load.
 
-    python benchmarks/gateway/soak.py [--minutes 30] [--concurrency 8]
+    python -m benchmarks.gateway.soak [--minutes 30] [--concurrency 8] [--pause 0]
 
 Prints a line every tenth of the time, and the growth from the second to the last.
 """
@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from overhead import gateway, loaded, nginx, rss_mb, started, upstream_config, write_project
+from benchmarks.gateway.overhead import gateway, loaded, nginx, rss_mb, started, upstream_config, write_project
 
 from proveout.testing.servers import free_port
 
@@ -30,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--concurrency", type=int, default=8)
+    parser.add_argument("--pause", type=float, default=0, help="seconds of rest between bursts")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -50,6 +51,7 @@ def main() -> None:
                 loaded(plain, options.concurrency, BURST)
                 loaded(streams, options.concurrency * 4, options.concurrency * 8, stream=True)
                 asked += BURST + options.concurrency * 8
+                time.sleep(options.pause)
                 if time.monotonic() >= due:
                     due += step
                     found.append((figures(first.pid), figures(second.pid)))

@@ -13,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from proveout import wire
+from proveout.gateway import export
 from proveout.observability import conventions as names
 from proveout.observability import otlp
 from proveout.testing.faults import Answer, FaultServer
+from proveout.testing.servers import free_port
 
 GOOD = Answer.json(completion())
 PARENT = f"00-{'a' * 32}-{'b' * 16}-01"
@@ -84,6 +87,40 @@ def test_a_collector_that_is_away_or_refuses_costs_spans_and_never_requests(tmp_
             shown = (await here.get("/metrics")).body
             assert b"proveout_gateway_spans_dropped_total 1" in shown
             assert (await here.ask()).status == 200
+
+    run(main())
+
+
+def test_a_collector_that_goes_under_load_fails_no_request_and_gets_the_spans_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "PAUSE_S", 0.05)
+    monkeypatch.setattr(export, "LONGEST_PAUSE_S", 0.1)
+    port = free_port()
+    told: set[str] = set()
+
+    async def collect(request: wire.ServerRequest, responder: wire.Responder) -> None:
+        found = ExportTraceServiceRequest.FromString(request.body)
+        told.update(span.trace_id.hex() for span in found.resource_spans[0].scope_spans[0].spans)
+        responder.reply(200, (), b"")
+
+    async def main() -> None:
+        telemetry = {"endpoint": f"http://127.0.0.1:{port}"}
+        async with (
+            FaultServer(otherwise=GOOD) as upstream,
+            world(tmp_path, {"base": upstream.url}, telemetry=telemetry) as here,
+        ):
+            for up in (True, False, True):
+                server = await wire.serve(collect, host="127.0.0.1", port=port) if up else None
+                known = len(told)
+                for _ in range(20):
+                    assert (await here.ask()).status == 200
+                if server is not None:
+                    await until(lambda known=known: len(told) > known)
+                    await server.close()
+            await wire.serve(collect, host="127.0.0.1", port=port)
+            ids = {trace.id for trace in await here.traces(60)}
+            await until(lambda: told == ids)
 
     run(main())
 

@@ -124,6 +124,7 @@ class Link:
             connection.close()
 
     async def _connect(self) -> bool:
+        self._lost.clear()
         try:
             connection = await Connection.opened(self._address, self._patience_s, self._lost.set)
             try:
@@ -134,7 +135,6 @@ class Link:
         except (Away, Failed) as error:
             self._tell_away("it is not there" if isinstance(error, Away) else f"it says {error.code}")
             return False
-        self._lost.clear()
         self._connection = connection
         log.info("Redis is there: limits and cache are shared")
         self._on_change(True)
