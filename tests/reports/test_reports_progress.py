@@ -178,3 +178,11 @@ def test_a_self_test_says_what_its_rates_mean() -> None:
         "  called worse                   4.1% (3.0–5.5%, n = 1,000)\n"
         "  Both answers scored alike everywhere, so the scores of different examples were paired instead."
     )
+
+
+def test_a_margin_of_nothing_on_cost_can_be_held_by_equal_costs() -> None:
+    strict = Detectable("cost", "usd_per_request", "holds", 0.0, 0.085, 180, False)
+    assert (
+        "cost (usd_per_request)  that no request costs more, or that they are cheaper by 8.5% or more (on 180 clusters"
+        in plan_in_words(replace(PLAN, detectable=(strict,)))
+    )

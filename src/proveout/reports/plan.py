@@ -61,6 +61,8 @@ def _shows(line: Detectable) -> str:
     on = f"on {counted(line.clusters, 'cluster')}{'' if line.known else ', spread assumed'}"
     if line.claim == "improves":
         return f"improvements of {smallest} or more ({on})"
+    if line.objective == "cost" and line.margin == 0:
+        return f"that no request costs more, or that they are cheaper by {smallest} or more ({on})"
     margin = scale.margin(line.margin)
     if line.smallest <= line.margin:
         return f"that an equal challenger holds within {margin}; {smallest} would do ({on})"
