@@ -20,6 +20,7 @@ from proveout.storage import Release, open_store
 from proveout.testing.faults import Answer, FaultServer, Received
 from proveout.testing.servers import ServerUnavailable, prometheus_server
 
+DASHBOARD = Path(__file__).parents[2] / "deploy" / "grafana" / "proveout-gateway.json"
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "proveout-gateway.rules.yaml"
 SCRAPE = """  - job_name: gateway
     scrape_interval: 1s
@@ -27,6 +28,15 @@ SCRAPE = """  - job_name: gateway
 GUARDS = {"input": [{"name": "length", "max_chars": 1000}]}
 GATEWAY = {"services": {"chat": {"cache": {"ttl": "1m"}, "retries": 0}}}
 PRICES = [{"provider": "openai-compatible", "model": "model-next", "since": "2026-01-01", "input": 1.0, "output": 1.0}]
+
+
+def dashboard() -> list[str]:
+    """The queries of the shipped dashboard, with its variables filled in."""
+    targets = [target for panel in json.loads(DASHBOARD.read_text())["panels"] for target in panel["targets"]]
+    return [
+        re.sub(r"\$\{?(\w+)\}?", lambda name: "1m" if name[1] == "__rate_interval" else ".*", target["expr"])
+        for target in targets
+    ]
 
 
 def fitting(request: Received) -> Answer:
@@ -56,7 +66,7 @@ def test_the_shipped_rules_are_sound() -> None:
     assert f"{RULES.read_text().count('- alert:')} rules found" in promtool("check", "rules", str(RULES))
 
 
-def test_prometheus_reads_every_metric_and_takes_the_rules(tmp_path: Path) -> None:
+def test_prometheus_reads_every_metric_and_takes_rules_and_dashboard(tmp_path: Path) -> None:
     async def main() -> None:
         async with (
             FaultServer(fitting) as upstream,
@@ -106,6 +116,8 @@ def test_prometheus_reads_every_metric_and_takes_the_rules(tmp_path: Path) -> No
                 (total,) = await asyncio.to_thread(query, server, expression)
                 answered = [trace for trace in await here.traces(6) if trace.shadow_of is None]
                 assert float(total["value"][1]) == len(answered) == 4
+                for expression in dashboard():  # One that can't be evaluated raises.
+                    await asyncio.to_thread(query, server, expression)
                 (group,) = (await asyncio.to_thread(told, f"{server}/api/v1/rules"))["groups"]
                 assert len(group["rules"]) == RULES.read_text().count("- alert:")
                 assert {rule["health"] for rule in group["rules"]} <= {"ok", "unknown"}
