@@ -135,6 +135,15 @@ def test_a_capacity_is_kept_for_the_cost_gate_unless_the_client_was_the_bottlene
         assert kept_goodput(store, own.fingerprint, {"ttft_p95": 0.5}) is None, "it was measured under other SLOs"
 
 
+def test_a_store_that_can_not_be_written_loses_no_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / ".proveout").write_text("in the way")
+    project = load_project(folder)
+    service = project.services["answers"]
+    told = with_costs(project, service, [service.variants["own"]], Report(runs=(run(2, 8),), saturation=capacity(2)))
+    assert told.hosting[0].month is not None
+    assert "The capacity could not be kept for the cost gate: " in capsys.readouterr().err
+
+
 def test_reports_tell_what_a_load_costs(folder: Path) -> None:
     project = load_project(folder)
     service = project.services["answers"]
@@ -195,8 +204,9 @@ def test_the_command_prices_a_run_and_reads_the_engine(folder: Path, metrics_pag
         done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert out.exists(), done.stderr
     report = json.loads(out.read_text())
-    (load,), (engine,) = report["hosting"], report["engines"]
-    assert load["usd_per_request"] == pytest.approx(7.2 / 3600 / report["runs"][0]["goodput"])
+    (measured,), (engine,) = report["runs"], report["engines"]
+    priced = [load["usd_per_request"] for load in report["hosting"]]
+    assert priced == ([pytest.approx(7.2 / 3600 / measured["goodput"])] if measured["valid"] else [])
     assert (engine["variant"], engine["cache_used"]) == ("own", 0.25)
     assert engine["requests_per_s"] * engine["seconds"] == pytest.approx(100 * (engine["looks"] - 1), rel=0.01)
     assert "own's engine says" in done.stdout

@@ -73,6 +73,7 @@ def with_costs(project: Project, service: Service, variants: Sequence[Variant], 
 def _keep(project: Project, service: Service, variants: Sequence[Variant], report: Report) -> None:
     from proveout.cli.running import store_of
     from proveout.economics.capacity import Goodput, keep_goodput
+    from proveout.storage import StoreError
 
     capacity = report.saturation
     measured = next((one for one in variants if capacity is not None and one.name == capacity.variant), None)
@@ -83,8 +84,12 @@ def _keep(project: Project, service: Service, variants: Sequence[Variant], repor
     goodput = Goodput(
         capacity.rate, low, high, dict(latency.settings.get("slo") or {}) if latency else {}, report.started
     )
-    with store_of(project) as store:
-        keep_goodput(store, measured.fingerprint, goodput)
+    try:
+        with store_of(project) as store:
+            keep_goodput(store, measured.fingerprint, goodput)
+    except StoreError as error:
+        print(f"The capacity could not be kept for the cost gate: {error}", file=sys.stderr)
+        return
     print(
         f"Kept for the cost gate: one replica of {measured.name} serves {capacity.rate:.3g} requests/s.",
         file=sys.stderr,
