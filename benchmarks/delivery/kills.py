@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 from proveout.testing.servers import postgres_server
-from proveout.testing.town import consistent, killed_again_and_again, town
+from proveout.testing.town import SCORED, consistent, killed_again_and_again, town
 
 GOOD = [{"canary": {"weight": 0.2, "requests": 60}}, {"canary": {"weight": 0.5, "requests": 200}}]
 WORSE = [{"canary": {"weight": 0.3, "requests": 4000}}]
@@ -33,7 +33,7 @@ def main(kills: int = 50, seed: int = 1) -> int:
             began = time.monotonic()
             folder = Path(parent) / name / "project"
             folder.parent.mkdir()
-            with town(folder, steps=steps, store_url=server.create_database(), seed=seed) as place:
+            with town(folder, steps=steps, store_url=server.create_database(), seed=seed, **SCORED) as place:
                 place.upstream.bad = bad
                 place.start_rollout()
                 killed = Counter(killed_again_and_again(place, random_, kills=part, store=server))

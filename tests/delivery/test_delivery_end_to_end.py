@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from proveout.testing.servers import ServerUnavailable, postgres_server, wait_until
-from proveout.testing.town import Process, Town, consistent, killed_again_and_again, town
+from proveout.testing.town import SCORED, Process, Town, consistent, killed_again_and_again, town
 from proveout.wire import Client
 
 pytestmark = pytest.mark.timeout(300)
@@ -55,11 +55,8 @@ def test_a_worse_challenger_that_answers_200_is_rolled_back_and_its_failures_are
 def test_a_challenger_that_is_five_points_worse_is_found_by_an_online_scorer_without_any_feedback(
     tmp_path: Path,
 ) -> None:
-    online = {"scorers": [{"contains": {"any": ["right"], "metric": "kind"}}], "sample": 1.0}
     steps = [{"canary": {"weight": 0.5, "requests": 4000}}]
-    with town(
-        tmp_path / "project", steps=steps, margin=0.02, online=online, gateway={"content": {"capture": "all"}}
-    ) as place:
+    with town(tmp_path / "project", steps=steps, margin=0.02, **SCORED) as place:
         place.upstream.bad = {"new": 0.05}
         place.start_rollout()
         for _ in range(40):
@@ -68,7 +65,7 @@ def test_a_challenger_that_is_five_points_worse_is_found_by_an_online_scorer_wit
                 break
         status = place.status()
         assert status["state"] == "rolled_back", (status, place.controller.log)
-        assert "scorer:kind is worse" in status["reason"]
+        assert "scorer:right is worse" in status["reason"]
         with place.store() as store:
             kept = store.deliveries.failures("answers")
             assert kept
@@ -102,7 +99,7 @@ def test_controller_gateway_and_store_killed_at_any_time_lose_nothing_and_change
     try:
         with (
             postgres_server() as server,
-            town(tmp_path / "project", steps=steps, store_url=server.create_database()) as place,
+            town(tmp_path / "project", steps=steps, store_url=server.create_database(), **SCORED) as place,
         ):
             place.start_rollout()
             killed = killed_again_and_again(place, random.Random(3), kills=10, store=server)

@@ -24,13 +24,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from proveout.storage import Store, open_store
+from proveout.storage import Feedback, Store, open_store
 from proveout.testing.servers import PostgresServer, free_port, wait_for_port, wait_until
 from proveout.wire import Client, Responder, ServerRequest, WireError, serve
 
 SERVICE, CHANGE, CHAMPION, CHALLENGER = "answers", "new", "base", "new"
 USERS = 200
 """Users who come again and again while processes are killed."""
+
+SCORED: Mapping[str, Any] = {
+    "online": {"scorers": [{"contains": {"any": ["right"], "metric": "right"}}], "sample": 1.0},
+    "gateway": {"content": {"capture": "all"}},
+}
+"""For `town`: every answer is kept, and scored by an online scorer."""
 
 _JSON = {"content-type": "application/json"}
 
@@ -272,6 +278,12 @@ def consistent(place: Town) -> list[str]:
             for _, trace in page:
                 if trace.unit is not None:
                     drawn.setdefault((trace.unit, trace.epoch), set()).add(trace.chosen)
+        names = [(feedback.trace, feedback.name) for feedback in _feedback(store)]
+        scored = [name for name in names if name[1].startswith("scorer:")]
+        if len(scored) != len(set(scored)):
+            found.append("answers were scored twice")
+        if (place.folder / "gateway.yaml").exists() and not scored:
+            found.append("no answer was scored")
         changed = [unit for (unit, _), variants in drawn.items() if len(variants) > 1]
         if changed:
             found.append(f"{len(changed)} users got two variants in one epoch")
@@ -280,11 +292,14 @@ def consistent(place: Town) -> list[str]:
 
 def _missing(place: Town) -> set[str]:
     with place.store() as store:
-        position, there = 0, set[str]()
-        while page := store.feedback.after(position, limit=5_000):
-            position = page[-1][0]
-            there |= {feedback.trace for _, feedback in page}
-    return place.acknowledged - there
+        return place.acknowledged - {feedback.trace for feedback in _feedback(store) if feedback.name == "ok"}
+
+
+def _feedback(store: Store) -> Iterator[Feedback]:
+    position = 0
+    while page := store.feedback.after(position, limit=5_000):
+        position = page[-1][0]
+        yield from (feedback for _, feedback in page)
 
 
 @contextlib.contextmanager
