@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from reports_money import MONTH, OWN, STAIRS
 from reports_samples import EVERY_CARD, HOSTED_CARD, PASSED
+from test_reports_render import contrast
 
 from proveout.gates.scorecard import Payback, Scorecard, Spread
 from proveout.reports import money, render
@@ -139,3 +140,10 @@ def test_one_replica_on_several_machines() -> None:
     own = msgspec.structs.replace(OWN, machines=4, spare=0, replicas=1, usd_per_million_tokens=None)
     assert "one replica of 4 machines on h100-x1" in money.hosted_in_words(own)
     assert "takes 1 replica, 20.0% busy" in money.hosted_in_words(own)
+
+
+def test_figures_inside_a_bar_have_the_contrast_that_wcag_asks_for() -> None:
+    colours = re.findall(r"\.use-\w+ \{ --use: (#\w{6})", render(CARD, "html"))
+    assert len(colours) == len(money.USES) + 1
+    for colour in colours:
+        assert contrast("#ffffff", colour) >= 4.5, colour
