@@ -37,6 +37,7 @@ from proveout.testing.servers import free_port, wait_for_port
 
 HERE = Path(__file__).parent
 KEY = "pk-benchmark"
+USERS = 500
 TICK = os.sysconf("SC_CLK_TCK")
 LIMITS = {
     "cpu": 3.0,
@@ -170,9 +171,11 @@ def rss_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def request(stream: bool) -> bytes:
-    messages = [{"role": "system", "content": "y" * 1000}, {"role": "user", "content": "x" * 1000}]
-    body = json.dumps({"model": "svc", "messages": messages, "user": "u-17", "stream": stream}).encode()
+def request(stream: bool, number: int = 0) -> bytes:
+    """One of many users' requests, each about 2 KB and of a length of its own."""
+    question = "x" * (950 + number * 37 % 100)
+    messages = [{"role": "system", "content": "y" * 1000}, {"role": "user", "content": question}]
+    body = json.dumps({"model": "svc", "messages": messages, "user": f"u-{number}", "stream": stream}).encode()
     lines = (
         "POST /v1/chat/completions HTTP/1.1",
         "host: h",
@@ -200,9 +203,10 @@ class Caller(asyncio.Protocol):
             return
         self.load.left -= 1
         self.data.clear()
+        request = self.load.requests[self.load.left % len(self.load.requests)]
         self.first = 0.0
         self.sent = time.perf_counter()
-        self.transport.write(self.load.request)
+        self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         now = time.perf_counter()
@@ -235,7 +239,7 @@ class Caller(asyncio.Protocol):
 class Load:
     def __init__(self, count: int, *, stream: bool = False, pause_s: float = 0.0) -> None:
         self.left = count
-        self.request = request(stream)
+        self.requests = [request(stream, number) for number in range(USERS)]
         self.pause_s = pause_s
         self.took: list[float] = []
         self.first: list[float] = []

@@ -15,6 +15,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 _TO_UNIT_INTERVAL = 2.0**-53
+UNITS_IN_MIND = 4096
+"""Of how many units what was computed is kept: users send several requests in a row."""
 
 
 class Choice(NamedTuple):
@@ -43,6 +45,8 @@ class Draw:
             for variant, propensity in self.propensities.items()
         ]
         self._only = self._arms[0][2] if len(self._arms) == 1 else None
+        self.again = lru_cache(maxsize=UNITS_IN_MIND)(self.__call__)
+        """The same, for units that are likely to come again soon."""
 
     def __call__(self, unit: str) -> Choice:
         """The choice for a unit, the same one each time."""
@@ -58,6 +62,7 @@ class Draw:
         return best
 
 
+@lru_cache(maxsize=UNITS_IN_MIND)
 def unit_hash(service: str, unit: str) -> str:
     """What a trace says of its unit: the same for the same unit of a service, and not the unit itself."""
     return blake2b(unit.encode("utf-8", "surrogatepass"), digest_size=8, key=_key(service, "unit")).hexdigest()

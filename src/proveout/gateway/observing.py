@@ -238,15 +238,17 @@ def _usage_in(chunk: dict[str, Any]) -> Any:
 def _usage(found: _Usage | None) -> Usage | None:
     if found is None:
         return None
-    asked = found.prompt_tokens if found.prompt_tokens is not None else found.input_tokens
-    answered = found.completion_tokens if found.completion_tokens is not None else found.output_tokens or 0
+    asked, answered = found.prompt_tokens, found.completion_tokens
+    if asked is None:
+        asked = found.input_tokens
+    if answered is None:
+        answered = found.output_tokens or 0
     if asked is None or asked < 0 or answered < 0:
         return None
-    cached = found.prompt_tokens_details.cached_tokens if found.prompt_tokens_details is not None else 0
-    thought = found.completion_tokens_details.reasoning_tokens if found.completion_tokens_details is not None else 0
+    read, thought = found.prompt_tokens_details, found.completion_tokens_details
     return Usage(
         input_tokens=asked,
         output_tokens=answered,
-        cached_tokens=min(max(cached or 0, 0), asked),
-        reasoning_tokens=min(max(thought or 0, 0), answered),
+        cached_tokens=0 if read is None else min(max(read.cached_tokens or 0, 0), asked),
+        reasoning_tokens=0 if thought is None else min(max(thought.reasoning_tokens or 0, 0), answered),
     )

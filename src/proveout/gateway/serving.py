@@ -95,7 +95,10 @@ class Serving:
         id = new_id(now)
         unit, parent = header(b"x-proveout-unit"), header(b"traceparent")
         unit = unit.decode("latin-1") if unit else body.user
-        chosen, propensity = (pinned, 1.0) if pinned is not None else route.draw(unit or id)
+        if pinned is not None:
+            chosen, propensity = pinned, 1.0
+        else:
+            chosen, propensity = route.draw.again(unit) if unit else route.draw(id)
         arm = self._catalog.arm(route, chosen)
         name, release = route.service.name, route.release
         trace = Trace(
