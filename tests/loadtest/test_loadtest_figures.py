@@ -1,5 +1,7 @@
 import math
+from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from loadtest_cases import records_of
@@ -9,6 +11,7 @@ from proveout.loadtest.figures import figures
 from proveout.loadtest.plan import Failed
 from proveout.loadtest.recorder import Recorded
 from proveout.loadtest.records import Records
+from proveout.loadtest.report import Comparison, Report, decisive
 from proveout.loadtest.slo import attained, slo_test
 
 CALM = ClientLoad(0.1, 1.0, np.zeros(100), 1.0)
@@ -128,3 +131,55 @@ def test_records_of_workers_join_in_the_order_of_their_due_times():
     assert whole.ttft == pytest.approx([0.1, 0.3, 0.2, 0.4])
     assert whole.where(np.array([False, True, True, False])).ttft == pytest.approx([0.3, 0.2])
     assert len(whole.gaps[0]) == 8
+
+
+def a_comparison(load: float, verdict: str, runs: tuple[int, int]) -> Comparison:
+    schedule = {"kind": "poisson", "rate": 10 * load}
+    return Comparison(
+        champion="a",
+        challenger="b",
+        interleave="blocks",
+        pairs=20,
+        requests=60,
+        schedule=schedule,
+        metrics=(),
+        verdict=verdict,
+        load=load,
+        runs=runs,
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "decides", "code"),
+    [
+        ([(1.0, "pass"), (1.5, "fail")], "pass", 0),
+        ([(1.0, "pass"), (1.0, "inconclusive"), (1.5, "pass")], "inconclusive", 3),
+        ([(1.0, "inconclusive"), (1.0, "fail")], "fail", 1),
+    ],
+)
+def test_the_expected_rate_decides_over_all_sizes_and_a_surge_decides_nothing(verdicts, decides, code):
+    comparisons = tuple(
+        a_comparison(load, verdict, (2 * place, 2 * place + 1)) for place, (load, verdict) in enumerate(verdicts)
+    )
+    report = Report(comparison=decisive(comparisons), comparisons=comparisons)
+    assert report.comparison.verdict == decides
+    assert report.exit_code == code
+
+
+def test_a_busy_client_spoils_a_comparison_but_not_by_a_surge_that_decides_nothing():
+    run = run_of(records_of([0.1] * 60))
+    busy = msgspec.structs.replace(run, valid=False)
+    comparisons = (a_comparison(1.0, "pass", (0, 1)), a_comparison(1.5, "pass", (2, 3)))
+
+    def code(*runs) -> int:
+        return Report(runs=runs, comparison=comparisons[0], comparisons=comparisons).exit_code
+
+    assert code(run, run, busy, run) == 0
+    assert code(busy, run, run, run) == 4
+
+
+def test_sizes_that_came_out_otherwise_are_noted():
+    records = replace(records_of([0.1] * 60), wanted_output=np.full(60, 8.0))
+    run = run_of(records)
+    assert run.output_tokens == 3.0
+    assert run.notes == ("100% of the answers were of another size than asked for: 3 tokens on average, 8 wanted",)

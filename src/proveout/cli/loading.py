@@ -122,7 +122,8 @@ async def _measured(test: LoadTest, variants: tuple[Variant, ...], asked: Asked,
     from proveout.cli.load_costs import watched_engines
     from proveout.loadtest import CannotLoad
 
-    calibration = (await _calibrated(asked, stop)).calibration if asked.calibrate else None
+    traffic = test.traffic if len(variants) == 2 else None
+    calibration = (await _calibrated(asked, stop, traffic)).calibration if asked.calibrate else None
     work = test.saturate() if asked.saturation else test.compare() if len(variants) == 2 else test.run()
     async with watched_engines(variants) as engines:
         try:
@@ -134,16 +135,24 @@ async def _measured(test: LoadTest, variants: tuple[Variant, ...], asked: Asked,
     return msgspec.structs.replace(test.report(), calibration=calibration, engines=tuple(engines))
 
 
-async def _calibrated(asked: Asked, stop: _Stop) -> Report:
-    from proveout.loadtest import Report, calibrate
+async def _calibrated(asked: Asked, stop: _Stop, traffic: Mapping[str, Any] | None = None) -> Report:
+    """The floor at the planned load; with `traffic` a comparison follows, and it is the most that this presses."""
+    from proveout.loadtest import Report, calibrate, poisson
+    from proveout.loadtest.pacing import expected_rate
 
     print("Measuring this client's own floor against a reference server ...", file=sys.stderr)
     settings = _settings(asked)
+    schedule = settings.schedule
+    if traffic is not None:
+        expected = expected_rate(traffic)
+        if schedule is None and expected is not None and not settings.concurrency:
+            schedule = poisson(expected.rate)
+        schedule = schedule and schedule.faster(settings.surge)
     found, _ = await calibrate(
         concurrency=max(settings.concurrency, default=None),
-        schedule=settings.schedule,
+        schedule=schedule,
         requests=settings.requests,
-        output_tokens=settings.output_tokens[0] if settings.output_tokens else 64,
+        output_tokens=max(settings.output_tokens, default=64),
         workers=settings.workers,
         seed=settings.seed,
         stopping=stop,

@@ -85,6 +85,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     checks: Checks = Checks()
     processing_ms: dict[str, Quantiles] = {}
     notes: tuple[str, ...] = ()
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    """Mean tokens of a prompt and of an answer, by the endpoint's count."""
 
 
 def figures(
@@ -150,6 +153,8 @@ def figures(
         checks=_checks(recorded, counted),
         processing_ms=dict(processing or {}),
         notes=tuple(_notes(counted)),
+        input_tokens=_mean(counted.input_tokens[counted.ok]),
+        output_tokens=_mean(counted.output_tokens[counted.ok]),
     )
 
 
@@ -242,6 +247,16 @@ def _notes(counted: Records) -> list[str]:
         found.append(f"{silent:,} answers came whole, not streamed: they have no time to first token")
     if np.isnan(answered.output_tokens).all():
         found.append("the endpoint counts no tokens: tokens are taken to be the pieces that were streamed")
+    for what, tokens, wanted in (
+        ("prompts", answered.input_tokens, answered.wanted_input),
+        ("answers", answered.output_tokens, answered.wanted_output),
+    ):
+        other = _mismatch(tokens, wanted) or 0.0
+        if other > MISMATCH:
+            found.append(
+                f"{other:.0%} of the {what} were of another size than asked for: "
+                f"{np.nanmean(tokens):,.4g} tokens on average, {np.nanmean(wanted):,.4g} wanted"
+            )
     if (_share(np.nansum(answered.cached_tokens), np.nansum(answered.input_tokens)) or 0.0) > MISMATCH:
         found.append("the endpoint read prompts from its cache: first tokens came sooner than for new prompts")
     return found
@@ -261,6 +276,11 @@ def _slo_line(records: Records, name: str, limit: float) -> SloLine:
 
 def _failure(failed: Failed) -> dict[str, Any]:
     return {"kind": failed.kind, "count": failed.count, "message": failed.message[:500]}
+
+
+def _mean(tokens: np.ndarray) -> float | None:
+    known = tokens[~np.isnan(tokens)]
+    return round(float(known.mean()), 2) if len(known) else None
 
 
 def _name(probability: float) -> str:

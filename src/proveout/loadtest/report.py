@@ -157,8 +157,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def valid(self) -> bool:
-        """Whether the endpoint was measured, and not the client."""
-        return all(run.valid for run in self.runs) and (self.calibration is None or self.calibration.usable)
+        """Whether the endpoint was measured, and not the client. A comparison that decides nothing spoils nothing."""
+        beside = {place for one in self.comparisons if not one.decides for place in one.runs}
+        deciding = [run for place, run in enumerate(self.runs) if place not in beside]
+        return all(run.valid for run in deciding) and (self.calibration is None or self.calibration.usable)
 
     @property
     def exit_code(self) -> int:

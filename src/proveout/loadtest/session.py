@@ -168,15 +168,15 @@ class LoadTest:
         factors = (1.0, settings.surge) if settings.surge > 1 else (1.0,)
         async with serving(self.variants) as targets:
             work = [await self._workload(targets, *cell) for cell in self._cells()]
+            paces = [await self._pace(targets, workload) for workload in work]
             for factor in factors:
-                for workload in work:
+                for workload, pace in zip(work, paces, strict=True):
                     if self.stopping():
                         return
-                    await self._compare(targets, workload, factor)
+                    await self._compare(targets, workload, pace, factor)
 
-    async def _compare(self, targets: Sequence[ModelSpec], workload: Workload, factor: float) -> None:
+    async def _compare(self, targets: Sequence[ModelSpec], workload: Workload, pace: Pace, factor: float) -> None:
         settings = self.settings
-        pace = await self._pace(targets, workload)
         count = settings.requests or COMPARED_REQUESTS
         schedule, words = settings.schedule, ""
         if schedule is None:
@@ -272,7 +272,7 @@ class LoadTest:
         settings = self.settings
         plan, told = self._plan(target, workload, level, brief=brief)
         sizes = "" if not settings.sized else _sizes_told(workload)
-        self.tell(" ".join(f"{name} {value}" for name, value in told.items() if not isinstance(value, list)) + sizes)
+        self.tell(_pressing(told) + sizes)
         recorded = await self._record(replace(plan, keep_text=not settings.sized))
         self._add(recorded, self.variants[0], told, workload)
 
@@ -468,6 +468,14 @@ def _share(records: Records, name: str, limit: float) -> float:
     values, _ = measured(records, metric.latency)
     found = clustered_quantile(values, metric.probability).value if len(values) else math.inf
     return (float(np.max(values)) if math.isnan(found) else found) / limit
+
+
+def _pressing(schedule: Mapping[str, Any]) -> str:
+    """How hard a run presses, as it begins: `closed, 8 at once`."""
+    kind = str(schedule["kind"])
+    if "concurrency" in schedule:
+        return f"{kind}, {schedule['concurrency']} at once"
+    return f"{kind}, {schedule['rate']:.4g} requests/s" if "rate" in schedule else kind
 
 
 def _sizes_told(workload: Workload) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LOOKS = ("champion", "challenger")
 HEIGHT, TOP, LEFT = 190.0, 14.0, 58.0
-GRID_WIDTH, GRID_LEFT, CELL = 860.0, 150.0, 34.0
+GRID_WIDTH, GRID_LEFT, CELL = 600.0, 118.0, 28.0
 _TIME = Scale("seconds")
 
 Points = Sequence[tuple[float, float]]
@@ -43,7 +43,7 @@ def load_chart(runs: Sequence[Run], latency: str) -> Markup:
 def distribution_chart(series: Sequence[Series], latency: str) -> Markup:
     """The cumulative distribution of a latency in each run: which share of requests was done by when."""
     curves: list[tuple[str, str, Points]] = []
-    for look, one in zip(LOOKS, series, strict=False):
+    for look, one in zip(LOOKS if len(series) > 1 else LOOKS[1:], series, strict=False):
         values = one.distributions.get(latency, ())
         points = [
             (value / 1000, place / max(len(values) - 1, 1)) for place, value in enumerate(values) if value is not None
@@ -79,18 +79,18 @@ def heat_map(runs: Sequence[Run], kind: str, words: str) -> Markup:
     """
     rows = list(dict.fromkeys(sizes_in_words(run.workload) for run in runs))
     columns = sorted({load for run in runs if (load := _load(run)) is not None})
-    if len(rows) < 2 or not columns:
-        return NO_PICTURE
     values = [_figure(run, kind) for run in runs]
+    if len(rows) < 2 or not columns or not any(values):
+        return NO_PICTURE
     known = [math.log(value) for value in values if value]
     least, most = (min(known), max(known)) if known else (0.0, 0.0)
-    width = max(46.0, min(96.0, (GRID_WIDTH - GRID_LEFT) / len(columns)))
+    width = max(46.0, min(72.0, (GRID_WIDTH - GRID_LEFT) / len(columns)))
     parts: list[Markup] = []
     for place, load in enumerate(columns):
         parts.append(_words("tick", f"{GRID_LEFT + (place + 0.5) * width:.1f}", "14", f"{load:g}", "middle"))
     for place, row in enumerate(rows):
         parts.append(
-            _words("tick", f"{GRID_LEFT - 8:.1f}", f"{22 + (place + 0.62) * CELL:.1f}", row or "examples", "end")
+            _words("tick", f"{GRID_LEFT - 8:.1f}", f"{22 + (place + 0.64) * CELL:.1f}", row or "examples", "end")
         )
     for run, value in zip(runs, values, strict=True):
         load = _load(run)
@@ -106,7 +106,7 @@ def heat_map(runs: Sequence[Run], kind: str, words: str) -> Markup:
                 '<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill-opacity="{:.2f}"/>'
             ).format(look, x + 1.5, y + 1.5, width - 3, CELL - 3, 0.06 + 0.54 * share if value else 0.0)
         )
-        parts.append(_words("figure", f"{x + width / 2:.1f}", f"{y + 0.62 * CELL:.1f}", told, "middle"))
+        parts.append(_words("figure", f"{x + width / 2:.1f}", f"{y + 0.64 * CELL:.1f}", told, "middle"))
     across, down = GRID_LEFT + len(columns) * width + 2, 22 + len(rows) * CELL + 4
     head = Markup(
         '<svg class="grid" viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}"><title>{}</title>'

@@ -37,7 +37,9 @@ def loadtest_in_words(report: Report) -> str:
         lines += [f"Capacity of {phrase(report.saturation.variant, 60)}: {report.saturation.words}"]
     for comparison in report.comparisons:
         lines += _comparison(comparison)
-    if len(report.comparisons) > 1 and report.comparison is not None:
+    if report.comparison is not None and not report.valid:
+        lines.append("No verdict: the client was the bottleneck, so that this says nothing about the variants.")
+    elif len(report.comparisons) > 1 and report.comparison is not None:
         lines.append(f"Verdict: {report.comparison.verdict}, by {_deciding(report)}.")
     lines += costs_in_words(report)
     if report.calibration is not None:
