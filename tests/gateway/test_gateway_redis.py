@@ -19,8 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proveout import wire
+from proveout.gateway.errors import Refused
+from proveout.gateway.metrics import Metrics
+from proveout.gateway.quotas import Meter
 from proveout.gateway.resp import Address, Failed, Malformed, Replies, encoded
-from proveout.gateway.settings import read_settings
+from proveout.gateway.settings import Quota, RedisSettings, read_settings
+from proveout.gateway.sharing import Sharing
 from proveout.project import ProjectError, load_project
 from proveout.storage import open_store
 from proveout.testing.faults import Answer, FaultServer
@@ -287,6 +291,37 @@ def test_the_processes_of_one_gateway_share_a_rate(tmp_path: Path, redis: RedisS
             finally:
                 process.terminate()
                 await process.communicate()
+
+    run(main())
+
+
+def test_spending_is_told_as_a_total_that_only_grows(redis: RedisServer) -> None:
+    """Whatever is told twice, late, or by a meter of earlier settings: the sum is what was spent."""
+
+    async def main() -> None:
+        one, other = Sharing(Metrics()), Sharing(Metrics())
+        for sharing in (one, other):
+            sharing.use(RedisSettings(redis.url, 10), "tested")
+            await sharing.settled()
+        old, new = (Meter(Quota(usd_per_day=10), "key web") for _ in range(2))
+        old.charge(3)
+        new.carry(old)
+        new.charge(4)
+        for meter in (new, old, new, old):
+            await one.admit(meter)
+        theirs = Meter(Quota(usd_per_day=10), "key web")
+        await other.admit(theirs)
+        assert theirs.elsewhere == pytest.approx(7)
+        redis.ask("FLUSHALL")
+        await one.admit(new)
+        await other.admit(theirs)
+        assert theirs.elsewhere == pytest.approx(7)
+        theirs.charge(3)
+        await other.admit(Meter(Quota(usd_per_day=11), "key web"))
+        with pytest.raises(Refused, match="budget of key web is spent"):
+            await other.admit(theirs)
+        await one.aclose()
+        await other.aclose()
 
     run(main())
 

@@ -24,9 +24,9 @@ log = logging.getLogger("proveout.gateway")
 PAUSE_S = 0.25
 LONGEST_PAUSE_S = 2.0
 
-# A day's spending is a hash with one field for each process, which writes its own total there and no other's. So
-# telling it twice adds nothing, and after a loss of Redis's data the processes write it anew. A rate is a bucket that
-# fills evenly and holds a minute's worth, by Redis's own clock.
+# A day's spending is a hash with one field for each process, which writes its own total there and no other's, and which
+# only grows. So telling it twice or late changes nothing, and after a loss of Redis's data the processes write it anew.
+# A rate is a bucket that fills evenly and holds a minute's worth, by Redis's own clock.
 # KEYS: for each meter its bucket and its day's book. ARGV: this process, then for each meter its rate and its budget
 # (-1: none) and what this process spent. Returns the number of the meter that refuses (0: none), after how many
 # seconds its rate allows another request (-1: its budget is spent), and each meter's spending by all.
@@ -39,7 +39,7 @@ for i = 1, #KEYS / 2 do
   local rate, budget, own = tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i]), ARGV[3 * i + 1]
   local total = 0
   if budget >= 0 then
-    if tonumber(own) > 0 then
+    if tonumber(own) > tonumber(redis.call('HGET', book, ARGV[1]) or 0) then
       redis.call('HSET', book, ARGV[1], own)
       redis.call('EXPIRE', book, 172800)
     end
