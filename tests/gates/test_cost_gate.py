@@ -109,6 +109,15 @@ def test_a_cheaper_challenger_passes_its_claim_and_the_month_is_told(tmp_path: P
     assert (prices["newest"], len(prices["content"]), prices["published"]) == ("2026-01-01", 12, [])
 
 
+def test_a_price_that_is_not_settled_widens_the_month(tmp_path: Path) -> None:
+    offered = {**CHEAP, "uncertainty": "20%"}
+    service = {"traffic": {"requests_per_month": 3_000_000}}
+    month = run(tmp_path, recorded(2), [BASE, offered], service=service)[1]["impact"]
+    assert month["drivers"][0]["name"] == "challenger's prices"
+    spread = month["p95"] - month["p5"]
+    assert spread == pytest.approx(2 * 1.645 * 0.2 * month["challenger_usd"], rel=0.1)
+
+
 def test_a_dearer_challenger_fails_to_hold(tmp_path: Path) -> None:
     code, card = run(tmp_path, recorded(2, longer=3), [BASE, SAME])
     assert (code, card["gates"][0]["verdict"]) == (1, "fail")

@@ -8,7 +8,7 @@ from proveout.economics.impact import Impact, Worth, monthly_impact
 from proveout.economics.machines import break_even
 from proveout.gates._base import Evidence
 from proveout.gates.pairing import Paired
-from proveout.gates.pricing import ByHour, Tariff, declared_traffic
+from proveout.gates.pricing import ByHour, ByToken, Tariff, declared_traffic
 from proveout.gates.scorecard import BreakEven, HostingStep, ImpactDriver, MonthlyImpact, Payback, Spread
 from proveout.project.records import Migration
 
@@ -36,11 +36,16 @@ def month(
         paid.champion,
         paid.challenger,
         traffic,
+        price_uncertainty=(_price_doubt(arms[0]), _price_doubt(arms[1])),
         machines=(serving[0], serving[1]),
         worth=worth,
         seed=evidence.seed,
     )
     return _record(found, traffic.requests_per_month, worth)
+
+
+def _price_doubt(tariff: Tariff) -> float:
+    return tariff.price.uncertainty if isinstance(tariff, ByToken) else 0.0
 
 
 def staircase(names: tuple[str, str], paid: Paired, arms: tuple[Tariff, Tariff]) -> BreakEven | None:

@@ -344,7 +344,8 @@ class Price:
     """US dollars per million tokens of one model, from a date on.
 
     Without a price of their own, cached input tokens cost as much as others, those written to a cache a quarter more,
-    and reasoning tokens as much as output. `tiers` are factors by the name of a service tier (`batch`, `flex`).
+    and reasoning tokens as much as output. `tiers` are factors by the name of a service tier (`batch`, `flex`);
+    `uncertainty` is the relative standard deviation of a price that isn't settled.
     """
 
     provider: str
@@ -358,6 +359,7 @@ class Price:
     reasoning: float | None = None
     tiers: Mapping[str, float] = field(default_factory=dict)
     long_context: LongContext | None = None
+    uncertainty: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

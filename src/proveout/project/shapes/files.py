@@ -13,6 +13,7 @@ from proveout.project.sensitive import looks_like_a_secret
 from proveout.project.shapes._base import (
     Amount,
     Count,
+    Margin,
     Name,
     Refusal,
     Shape,
@@ -217,6 +218,12 @@ class PriceShape(Shape):
         default=None,
         description="The prices of requests with a long input.",
         examples=[{"above": 200000, "input": 2.0, "output": 7.5}],
+    )
+    uncertainty: Margin = Field(
+        default=0.0,
+        description="By how much the price may turn out otherwise, where an offer isn't signed: one standard "
+        "deviation, as a share. The month reckons with it.",
+        examples=["10%"],
     )
 
 
