@@ -266,13 +266,16 @@ class ClientConnection(asyncio.Protocol):
         if length is not None and int(length) > exchange.limit:
             raise TooLarge(f"{exchange.prepared.about}: the response body is larger than {exchange.limit} bytes")
         exchange.ends_with_connection = length is None and transfer is None
-        coding = fields.get(b"content-encoding", b"identity").lower()
+        coding = fields.get(b"content-encoding")
+        if coding is not None:
+            self._expect_coding(exchange, coding.lower())
+
+    def _expect_coding(self, exchange: Exchange, coding: bytes) -> None:
         if coding in _CODINGS:
             exchange.inflater = Inflater(_CODINGS[coding], exchange.limit, exchange.prepared.about)
         elif coding not in (b"identity", b""):
-            raise MalformedResponse(
-                f"{exchange.prepared.about}: the response has a content coding that is not understood here"
-            )
+            what = "the response has a content coding that is not understood here"
+            raise MalformedResponse(f"{exchange.prepared.about}: {what}")
 
     def _heed_keep_alive(self, hint: bytes) -> None:
         """Give the connection up before the server does, where it says when that is (`Keep-Alive: timeout=5`)."""

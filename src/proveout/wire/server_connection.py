@@ -267,10 +267,14 @@ class ServerConnection(asyncio.Protocol):
         self._body = b""
         self._stage = "body"
         self._stage_since = self._read_at
+        rest = data[found.end :]
+        if len(rest) == found.length:  # As nearly always.
+            self._body = rest
+            self._request_complete()
+            return b""
         self._raw_body_left = found.length
-        if len(data) - found.end < found.length:
-            self._watch_stage()
-        return data[found.end :]
+        self._watch_stage()
+        return rest
 
     def _watch_stage(self) -> None:
         deadline = self._stage_since + self._stage_limit()
