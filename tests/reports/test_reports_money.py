@@ -136,6 +136,11 @@ def test_a_month_without_doubt_needs_no_picture() -> None:
     assert "Nothing was declared or measured that could change the month." in text
 
 
+def test_a_bill_that_stays_is_told_so() -> None:
+    same = msgspec.structs.replace(MONTH, p5=0.0, p50=0.0, p95=0.0)
+    assert money.bill_in_words(same) == "At 3,000,000 requests a month the bill stays what it is today, $12,360."
+
+
 def test_one_replica_on_several_machines() -> None:
     own = msgspec.structs.replace(OWN, machines=4, spare=0, replicas=1, usd_per_million_tokens=None)
     assert "one replica of 4 machines on h100-x1" in money.hosted_in_words(own)

@@ -63,9 +63,11 @@ def chance(share: float) -> str:
 
 
 def part(share: float) -> str:
-    """A share of all doubt, without a decimal: `81%`, `<1%`."""
+    """A share of all doubt, without a decimal: `81%`, `<1%`, `>99%`."""
     if not known(share):
         return "unknown"
+    if 0.995 <= share < 1:
+        return ">99%"
     return "<1%" if share < 0.005 else f"{share:.0%}"
 
 
@@ -76,9 +78,11 @@ def depends_in_words(month: MonthlyImpact) -> str:
 
 def bill_in_words(month: MonthlyImpact) -> str:
     """What the bill does, in one sentence."""
-    change = "changes by" if month.p50 else "stays as it is, changes by"
+    at = f"At {requests_in_words(month.requests_per_month)} the bill"
+    if month.p5 == month.p50 == month.p95 == 0:
+        return f"{at} stays what it is today, {usd(month.champion_usd)}."
     return (
-        f"At {requests_in_words(month.requests_per_month)} the bill {change} {change_of(month.p50)} "
+        f"{at} changes by {change_of(month.p50)} "
         f"({spread_in_words(month.p5, month.p95)} in 90% of simulated months); today it is {usd(month.champion_usd)}. "
         f"It saves with probability {chance(month.saves)}."
     )
