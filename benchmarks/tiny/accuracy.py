@@ -27,6 +27,8 @@ from proveout.project.records import Message
 from proveout.statistics import mean_interval, paired_test
 
 TEMPERATURES = (0.5, 1.0, 1.5)
+SOLVED = (1, 3)
+"""How many tickets with their answers are shown before the one that is asked about."""
 PROMPTS = {
     "labels, first request (the example's)": PROMPT,
     "labels": Instruction(first=False).text(),
@@ -44,13 +46,26 @@ class Trial:
 
 
 async def ask(
-    rows: Sequence[dict[str, Any]], build: Build, temperature: float = 0.0, prompt: str = PROMPT, repeat: int = 0
+    rows: Sequence[dict[str, Any]],
+    build: Build,
+    temperature: float = 0.0,
+    prompt: str = PROMPT,
+    repeat: int = 0,
+    solved: Sequence[dict[str, Any]] = (),
 ) -> Trial:
     model = TinyModel(build)
     parameters = {"temperature": temperature, "max_tokens": 24}
+    shown = [
+        message
+        for row in solved
+        for message in (
+            Message("user", row["input"]["message"]),
+            Message("assistant", json.dumps({"intent": row["expected"]})),
+        )
+    ]
     requests = [
         Request(
-            messages=(Message("system", prompt), Message("user", row["input"]["message"])),
+            messages=(Message("system", prompt), *shown, Message("user", row["input"]["message"])),
             parameters=parameters,
             repeat=repeat,
         )
@@ -134,6 +149,9 @@ async def run(rows: Rows) -> None:
     for name, prompt in PROMPTS.items():
         trial = await ask(rows, "f16", prompt=prompt)
         line(name, right(rows, trial), right(rows, trial, "mixed"))
+    for count in SOLVED:
+        trial = await ask(rows, "f16", solved=golden(count, seed=1))
+        line(f"the example's, and solved tickets: {count}", right(rows, trial), right(rows, trial, "mixed"))
 
 
 def main() -> None:

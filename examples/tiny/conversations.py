@@ -22,6 +22,13 @@ MIXED_SHARE = 0.4
 """Share of the training tickets that ask for two things: more than customers do, as that is the hard part of the
 prompt.
 """
+PART = 12
+"""Rows that are computed together. A batch is cut into parts of rows of like length, so that little of it is padding:
+a third less work for the same gradient.
+"""
+
+Part = tuple[Tensor, Tensor]
+"""Token ids (rows, length), and the weight of each in the loss (0 for padding)."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ def training_tickets(source: random.Random, *groups: Group) -> Iterator[Ticket]:
 
 
 class Batches:
-    """Endless padded batches. `digest` is the SHA-256 of all text that was handed out so far."""
+    """Endless batches. `digest` is the SHA-256 of all text that was handed out so far."""
 
     def __init__(self, tokenizer: Tokenizer, source: random.Random, *groups: Group) -> None:
         self._tokenizer = tokenizer
@@ -79,12 +86,16 @@ class Batches:
     def digest(self) -> str:
         return self._hash.hexdigest()
 
-    def draw(self, size: int, turns: int = 1) -> tuple[Tensor, Tensor]:
-        """Token ids (size, length), and the weight of each in the loss (0 for padding)."""
+    def draw(self, size: int, turns: int = 1) -> list[Part]:
+        """A batch of so many rows, in parts."""
         rows = [self._row(converse(self._source, self._tickets, turns)) for _ in range(size)]
+        rows.sort(key=lambda row: len(row[0]))
+        return [self._padded(rows[start : start + PART]) for start in range(0, size, PART)]
+
+    def _padded(self, rows: list[tuple[list[int], list[float]]]) -> Part:
         length = max(len(ids) for ids, _ in rows)
-        tokens = torch.full((size, length), self._tokenizer.end)
-        weights = torch.zeros(size, length)
+        tokens = torch.full((len(rows), length), self._tokenizer.end)
+        weights = torch.zeros(len(rows), length)
         for row, (ids, counts) in enumerate(rows):
             tokens[row, : len(ids)] = torch.tensor(ids)
             weights[row, : len(ids)] = torch.tensor(counts)

@@ -69,7 +69,7 @@ def test_the_base_is_right_often_but_not_always():
 
 
 @pytest.mark.parametrize(
-    ("build", "low", "high"), [("int8", -0.01, 0.01), ("int4", -0.02, 0.02), ("int2", -0.4, -0.1), ("lora", 0.03, 0.1)]
+    ("build", "low", "high"), [("int8", -0.01, 0.01), ("int4", -0.02, 0.02), ("int2", -0.6, -0.2), ("lora", 0.03, 0.1)]
 )
 def test_builds_differ_from_the_base_as_published(build: Build, low: float, high: float):
     assert low <= accuracy(answers(build, ROWS)) - accuracy(base()) <= high

@@ -19,8 +19,8 @@ EXAMPLES = Path(__file__).parents[3] / "examples" / "tiny"
 MAX_ANSWER = 24
 
 
-def read(prefix: str) -> list[list[int]]:
-    stored = np.load(REFERENCE)
+def read(prefix: str, path: Path = REFERENCE) -> list[list[int]]:
+    stored = np.load(path)
     ends = np.cumsum(stored[f"{prefix}_lengths"])[:-1]
     return [part.tolist() for part in np.split(stored[f"{prefix}s"].astype(int), ends)]
 
@@ -53,6 +53,16 @@ def test_the_committed_answers_are_still_what_pytorch_says(monkeypatch: pytest.M
     model = train.read_model(FILES)
     for prompt, answer in list(zip(prompts, read("answer"), strict=True))[::20]:
         assert model.greedy(prompt, load_tokenizer().end, MAX_ANSWER) == answer
+
+
+def test_a_reference_is_written_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("torch", reason="compares with PyTorch where installed")
+    pytest.importorskip("tokenizers", reason="the training script needs it")
+    train = example("train", monkeypatch)
+    monkeypatch.setattr(train, "REFERENCE_PROMPTS", 3)
+    train.write_reference(train.read_model(FILES), load_tokenizer(), tmp_path / "few.npz")
+    for part in ("prompt", "answer"):
+        assert read(part, tmp_path / "few.npz") == read(part)[:3]
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])

@@ -67,20 +67,20 @@ class Weights:
     tensors: Mapping[str, Tensor]
 
 
-def load_weights(build: Build) -> Weights:
-    """The weights of a build, derived from the files that ship with the package.
+def load_weights(build: Build, folder: Path | None = None) -> Weights:
+    """The weights of a build, derived from the files that ship with the package, or from a folder of others.
 
     Raises:
-        DamagedFile: a file's digest is not the published one.
+        DamagedFile: a file's digest is not the one in the manifest.
     """
+    folder = folder or FILES
+    files = manifest(folder)["files"]
     file = "base.int8.safetensors" if build == "int8" else "base.f16.safetensors"
-    stored, metadata = read_safetensors(FILES / file, manifest()["files"][file]["sha256"])
+    stored, metadata = read_safetensors(folder / file, files[file]["sha256"])
     if build == "int8":
         tensors = dequantised(stored)
     elif build == "lora":
-        adapter, recipe = read_safetensors(
-            FILES / "lora.safetensors", manifest()["files"]["lora.safetensors"]["sha256"]
-        )
+        adapter, recipe = read_safetensors(folder / "lora.safetensors", files["lora.safetensors"]["sha256"])
         tensors = merged(_as_float32(stored), adapter, float(recipe["alpha"]))
     else:
         tensors = _as_float32(stored)
@@ -89,10 +89,10 @@ def load_weights(build: Build) -> Weights:
     return Weights(Config(**json.loads(metadata["config"])), tensors)
 
 
-@lru_cache(maxsize=1)
-def manifest() -> dict[str, Any]:
+@lru_cache(maxsize=4)
+def manifest(folder: Path = FILES) -> dict[str, Any]:
     """What the training script wrote about the files: digests, bytes, and the lineage of every build."""
-    return json.loads((FILES / "manifest.json").read_text())
+    return json.loads((folder / "manifest.json").read_text())
 
 
 def weights_digest(build: Build) -> str:
