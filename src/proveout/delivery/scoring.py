@@ -10,26 +10,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import inspect
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from proveout.delivery.desk import read
-from proveout.delivery.online import AGREEMENT, FORMAT, HOW_TO_KEEP, LiveScoring, attempt_of, has_contract
+from proveout.delivery.online import HOW_TO_KEEP, LiveScoring, attempt_of
+from proveout.delivery.scoring_jobs import Found, Job, Wanted, Work
 from proveout.delivery.state import Rollout
-from proveout.project.records import Project, Service, Variant
+from proveout.project.records import Project, Service
 from proveout.storage.errors import StoreError
 from proveout.storage.records import Feedback, Trace
 from proveout.storage.store import Store
 
 if TYPE_CHECKING:
-    from proveout.evaluation import Attempt, OpenModels
+    from proveout.evaluation import OpenModels
 
 log = logging.getLogger("proveout.controller")
 
@@ -60,19 +60,6 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     scored: int = 0
     unscored: int = 0
     without_content: int = 0
-
-
-class _Found(NamedTuple):
-    """A score, or why there is none; `refused` where the day's budget does not allow it."""
-
-    trace: str
-    name: str
-    value: float | None
-    why: str
-    refused: bool = False
-
-
-_Job = Callable[["OpenModels | None"], Awaitable[list[_Found]]]
 
 
 @dataclass
@@ -222,9 +209,9 @@ class OnlineScoring:
         await self._note(place, rollout, position, found, spent, work.without_content)
         return position > before
 
-    def _jobs(self, place: _Place, rollout: Rollout, due: Sequence[tuple[int, Trace]]) -> _Work:
+    def _jobs(self, place: _Place, rollout: Rollout, due: Sequence[tuple[int, Trace]]) -> Work:
         """What is to be asked about some answers, without what was scored before."""
-        work = _Work()
+        work = Work()
         ids = {trace.id for _, trace in due} | {trace.shadow_of for _, trace in due if trace.shadow_of}
         contents = self._store.traces.contents(ids)
         mains = self._store.traces.of({trace.shadow_of for _, trace in due if trace.shadow_of})
@@ -238,8 +225,8 @@ class OnlineScoring:
             attempt = None if variant is None else attempt_of(place.service, variant, trace, content)
             if variant is None or attempt is None:
                 continue
-            wanted = _Wanted(trace, attempt, done)
-            wanted.alone(place, variant, work)
+            wanted = Wanted(trace, attempt, done)
+            wanted.alone(place.service, place.scoring, variant, work)
             if trace.shadow_of is None:
                 continue
             main = mains.get(trace.shadow_of)
@@ -252,16 +239,16 @@ class OnlineScoring:
                 continue
             other = attempt_of(place.service, champion, main, kept)
             if other is not None:
-                wanted.beside(place, main, other, work)
+                wanted.beside(place.scoring, main, other, work)
         return work
 
-    async def _done(self, project: Project, place: _Place, jobs: Sequence[_Job]) -> tuple[list[_Found], float, bool]:
+    async def _done(self, project: Project, place: _Place, jobs: Sequence[Job]) -> tuple[list[Found], float, bool]:
         """Do all of them; with the dollars that it took, and whether every judge failed."""
         if not jobs:
             return [], 0.0, False
         limit = asyncio.Semaphore(AT_ONCE)
 
-        async def do(job: _Job, models: OpenModels | None) -> list[_Found]:
+        async def do(job: Job, models: OpenModels | None) -> list[Found]:
             async with limit:
                 return await job(models)
 
@@ -281,7 +268,7 @@ class OnlineScoring:
             self._tell(place, budget if one.refused else one.why)
         return found, spent, bool(judged) and len(failed) == len(judged) and not any(one.refused for one in failed)
 
-    async def _keep(self, found: Sequence[_Found]) -> None:
+    async def _keep(self, found: Sequence[Found]) -> None:
         await asyncio.gather(
             *(
                 self._store.feedback.put(
@@ -301,7 +288,7 @@ class OnlineScoring:
         )
 
     async def _note(
-        self, place: _Place, rollout: Rollout, position: int, found: Sequence[_Found], spent: float, without: int
+        self, place: _Place, rollout: Rollout, position: int, found: Sequence[Found], spent: float, without: int
     ) -> None:
         """Where it is, and what came of it."""
         day = self._day()
@@ -335,104 +322,6 @@ class OnlineScoring:
 
     def _day(self) -> str:
         return datetime.fromtimestamp(self._clock(), UTC).date().isoformat()
-
-
-@dataclass
-class _Work:
-    """What is to be done of a portion; `hold` is the first position that must be read again."""
-
-    jobs: list[_Job] = field(default_factory=list[_Job])
-    hold: int | None = None
-    without_content: int = 0
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """The scores that one answer lacks."""
-
-    trace: Trace
-    attempt: Attempt
-    done: set[tuple[str, str]]
-
-    def lacks(self, name: str) -> bool:
-        return (self.trace.id, name) not in self.done
-
-    def alone(self, place: _Place, variant: Variant, work: _Work) -> None:
-        """Scores of this answer by itself."""
-        if self.trace.valid is None and has_contract(place.service, variant) and self.lacks(FORMAT):
-            problem = self.attempt.answer.problem
-            work.jobs.append(_known(_Found(self.trace.id, FORMAT, float(problem is None), problem or "")))
-        for name, scorer in place.scoring.each.items():
-            if self.lacks(name):
-                work.jobs.append(_asked(self.trace.id, name, scorer, self.attempt))
-
-    def beside(self, place: _Place, main: Trace, other: Attempt, work: _Work) -> None:
-        """Scores of this answer beside the champion's to the same request."""
-        if self.lacks(AGREEMENT):
-            value = place.scoring.agreement(self.attempt, other)
-            work.jobs.append(_known(_Found(self.trace.id, AGREEMENT, value, "")))
-        for name, scorer in place.scoring.pairwise.items():
-            if self.lacks(name):
-                work.jobs.append(_compared(main.id, self.trace.id, name, scorer, other, self.attempt))
-
-
-def _known(found: _Found) -> _Job:
-    async def job(models: OpenModels | None) -> list[_Found]:
-        return [found]
-
-    return job
-
-
-def _asked(trace: str, name: str, scorer: Any, attempt: Attempt) -> _Job:
-    async def job(models: OpenModels | None) -> list[_Found]:
-        try:
-            score = scorer.score(attempt) if models is None else scorer.score(*_lent(scorer, attempt, models))
-            if inspect.isawaitable(score):
-                score = await score
-        except _failures() as error:
-            return [_Found(trace, name, None, str(error), _refused(error))]
-        return [_Found(trace, name, score.value, score.reason)]
-
-    return job
-
-
-def _lent(scorer: Any, attempt: Attempt, models: OpenModels) -> tuple[Any, ...]:
-    from proveout.evaluation.scorers import ModelScorer
-
-    return (attempt, models) if isinstance(scorer, ModelScorer) else (attempt,)
-
-
-def _compared(main: str, copy: str, name: str, scorer: Any, champion: Attempt, challenger: Attempt) -> _Job:
-    """A win is 1, a loss 0, a tie 1/2 for both."""
-
-    async def job(models: OpenModels | None) -> list[_Found]:
-        try:
-            result = await scorer.compare(champion.example, champion, challenger, models)
-        except _failures() as error:
-            return [_Found(copy, name, None, str(error), _refused(error))]
-        why = "; ".join(result.reasons)
-        return [
-            _Found(main, name, (1 - result.preference) / 2, why),
-            _Found(copy, name, (1 + result.preference) / 2, why),
-        ]
-
-    return job
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    """What a scorer raises that could not measure."""
-    from proveout.evaluation import CannotOpen
-    from proveout.evaluation.scorers import ScorerFailed
-    from proveout.models import BudgetExceeded, ModelError
-
-    return (ScorerFailed, ModelError, BudgetExceeded, CannotOpen)
-
-
-def _refused(error: BaseException) -> bool:
-    """Whether the budget is what was in the way."""
-    from proveout.models import BudgetExceeded
-
-    return isinstance(error, BudgetExceeded) or isinstance(error.__cause__, BudgetExceeded)
 
 
 def _spent_today(scored: Scored, day: str) -> float:
