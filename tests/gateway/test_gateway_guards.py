@@ -13,6 +13,9 @@ from proveout.delivery.signals import Watch
 from proveout.gateway.spool import Spool
 from proveout.gateway.store_link import spool_folder
 from proveout.project import ProjectError, load_project
+from proveout.project.records import GuardSpec
+from proveout.security.guards import Checkpoint, Said
+from proveout.security.guards.max_chars import MaxChars
 from proveout.storage import Trace
 from proveout.storage.traces import trace_row
 from proveout.testing.faults import Answer, FaultServer
@@ -165,6 +168,21 @@ def test_tool_calls_and_variables_are_looked_at_too(tmp_path: Path) -> None:
                 assert results(trace) == {"in": "flag", "out": "flag"}
 
     run(main())
+
+
+def test_a_guard_that_fails_says_so_and_takes_nothing_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: MaxChars, said: Said) -> bool:
+        raise RecursionError
+
+    monkeypatch.setattr(MaxChars, "hit", broken)
+    specs = [
+        GuardSpec("bad", "input", "max_chars", 1, "block"),
+        GuardSpec("good", "input", "no_secrets", True, "block"),
+    ]
+    checked = Checkpoint(specs).check(Said("hello"))
+    assert (checked.results, checked.blocked) == ({"bad": "error", "good": "pass"}, None)
+    leak = Checkpoint(specs).check(Said("sk-abcdefghijklmnopqrstuvwx"))
+    assert leak.blocked == good
 
 
 def test_traces_that_an_earlier_release_left_on_disk_are_delivered(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_the_built_in_model_and_recordings_answer_in_this_process(tmp_path: Path
     ]
     recorded.write_text("\n".join(map(json.dumps, rows)))
     variants = {
-        "base": {"model": {"provider": "tiny", "build": "int8"}},
+        "base": {"model": {"provider": "tiny", "build": "int8"}, "parameters": {"temperature": 0}},
         "replayed": {"model": {"provider": "replay", "path": "recorded.jsonl"}},
     }
 
