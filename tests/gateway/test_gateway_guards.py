@@ -182,7 +182,7 @@ def test_a_guard_that_fails_says_so_and_takes_nothing_down(monkeypatch: pytest.M
     checked = Checkpoint(specs).check(Said("hello"))
     assert (checked.results, checked.blocked) == ({"bad": "error", "good": "pass"}, None)
     leak = Checkpoint(specs).check(Said("sk-abcdefghijklmnopqrstuvwx"))
-    assert leak.blocked == good
+    assert leak.blocked == specs[1]
 
 
 def test_traces_that_an_earlier_release_left_on_disk_are_delivered(tmp_path: Path) -> None:
