@@ -51,6 +51,8 @@ def test_check_names_all_that_is_wrong_with_scorers_rows_and_recordings_at_once(
     project = declared([*rows, {"id": "x"}], {"a": answers(rows), "b": [{"id": "e0"}]}, service=wrong)
     ended = proveout(project, "check")
     assert ended.code == 2
-    for said in ("service.yaml: scorers[0]", "scorers[1]", "golden.jsonl:4: input.q", "b.jsonl:1: output"):
+    scorers = ("service.yaml:4: scorers[0]", "service.yaml:4: scorers[1]")
+    for said in (*scorers, "golden.jsonl:4: input.q", "b.jsonl:1: output"):
         assert said in ended.err
+    assert "The project has 5 problems:" in ended.err
     assert "valid" not in ended.out

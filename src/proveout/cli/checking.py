@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from proveout.cli.exits import BadInput, print_as_utf8, quietly_closed
 
 if TYPE_CHECKING:
-    from proveout.project import Problem, Service
+    from proveout.project import Problem, ProjectError, Service
 
 
 def check(directory: Path) -> None:
@@ -43,9 +43,15 @@ def check(directory: Path) -> None:
         except ProjectError as error:
             problems += error.problems
     if problems or others or project is None:
-        listed = [str(ProjectError(problems))] if problems else []
-        raise BadInput("\n".join([*listed, *others]))
+        raise BadInput(_listed(ProjectError(problems), others))
     quietly_closed(lambda: print("\n".join([f"{project.name}: every file is valid.", *lines])))
+
+
+def _listed(error: ProjectError, others: list[str]) -> str:
+    """All that is wrong, counted together."""
+    lines = [*map(str, error.problems), *(line for other in others for line in other.splitlines())]
+    count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+    return "\n".join([f"The project has {count}:", *(f"  {line}" for line in lines)])
 
 
 def _look_at_scorers(service: Service, problems: list[str]) -> None:
@@ -54,12 +60,13 @@ def _look_at_scorers(service: Service, problems: list[str]) -> None:
     from proveout.evaluation import Scoring
     from proveout.evaluation.judges import LabelsError
     from proveout.evaluation.scorers import ScorerError
+    from proveout.project.row_problems import shown
 
     try:
         Scoring.of(service)
         LiveScoring.of(service)
     except CannotScore as error:
-        problems.append(f"{service.path}: {error}")
+        problems.append(f"{shown(service.path)}: {error}")
     except (ScorerError, LabelsError) as error:
         problems.append(str(error))
 
