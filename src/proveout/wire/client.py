@@ -6,7 +6,6 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
 
 from proveout.wire.connect import default_ssl_context
 from proveout.wire.errors import InvalidRequest
@@ -91,18 +90,16 @@ class Client:
         )
 
     def prepare(self, method: str, url: str, headers: HeaderPairs = ()) -> Prepared:
-        """What is the same for all requests of a kind, for `exchange`. Headers in a tuple are remembered: who sends the
-        same again and again keeps them in one.
+        """What is the same for all requests of a kind, for `exchange`.
 
         Raises:
             InvalidRequest: such a request cannot be sent.
         """
-        if not isinstance(headers, tuple):
-            return self._prepare(method, url, headers)
-        key = (method, url, cast(tuple[tuple[str, str], ...], headers))
+        pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers)
+        key = (method, url, pairs)
         known = self._prepared.get(key)
         if known is None:
-            known = self._prepare(method, url, headers)
+            known = self._prepare(method, url, pairs)
             if len(self._prepared) >= _MOST_PREPARED:
                 self._prepared.clear()
             self._prepared[key] = known

@@ -357,11 +357,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _watch(self, exchange: Exchange) -> None:
         """Have the timer come for the exchange's next deadline."""
-        limits = exchange.timeouts
-        if limits.first_byte is None and limits.idle is None:  # The total alone, as most calls of models have it.
-            if exchange.deadline < self._timer.when:
-                self._timer.ask(exchange.deadline)
-        else:
+        when = self._timer.when  # Mostly that of an earlier exchange, which is soon enough to look again.
+        if exchange.deadline < when or self._last_activity + exchange.timeouts.shortest_pause < when:
             self._require(self._next_deadline(exchange)[0])
 
     def _require(self, deadline: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -30,6 +30,12 @@ class Timeouts:
     first_byte: float | None = 120
     idle: float | None = 60
     total: float | None = 300
+    shortest_pause: float = field(init=False, repr=False, compare=False)
+    """The lesser of `first_byte` and `idle`."""
+
+    def __post_init__(self) -> None:
+        pauses = [limit for limit in (self.first_byte, self.idle) if limit is not None]
+        object.__setattr__(self, "shortest_pause", min(pauses, default=inf))
 
 
 @dataclass(slots=True)
