@@ -17,8 +17,7 @@ import asyncio
 import msgspec
 import numpy as np
 
-from proveout.loadtest.saturation import FINE_FACTOR, PROBE_REQUESTS, Probe, Step, search
-from proveout.loadtest.schedules import poisson
+from proveout.loadtest.saturation import FINE_FACTOR, PROBE_REQUESTS, Probe, Step, arrivals, search
 from proveout.statistics.block_bootstrap import quantile_ratio_test
 from proveout.statistics.clustered_quantiles import clustered_quantile, quantile_limit_test
 from proveout.testing.simulated_engine import Behaviour, Job, virtual_run
@@ -154,8 +153,8 @@ def _stretches(values: np.ndarray) -> np.ndarray:
 
 def _jobs(behaviour: Behaviour, rate: float, count: int, seed: int) -> list[Job]:
     """In virtual time, with the server's own chances drawn anew."""
-    arrivals = poisson(rate).times(requests=count, seed=seed)
-    return virtual_run(msgspec.structs.replace(behaviour, seed=seed + 1), arrivals, output_tokens=64)
+    due = arrivals(rate, count, seed)
+    return virtual_run(msgspec.structs.replace(behaviour, seed=seed + 1), due, output_tokens=64)
 
 
 def _latencies(jobs: list[Job]) -> dict[str, np.ndarray]:
@@ -183,7 +182,7 @@ def main() -> None:
     parser.add_argument("--environments", type=int, default=200)
     parser.add_argument("--searches", type=int, default=20)
     arguments = parser.parse_args()
-    if arguments.environments:
+    if arguments.environments > 0:
         alarms(arguments.environments)
         coverage(1000)
     capacity(arguments.searches)

@@ -284,6 +284,19 @@ def test_the_latency_gate_of_a_run_has_its_own_load_phase(project, server):
         assert "block bootstrap" in gate["method"] or "client was the bottleneck" in gate["reason"]
     assert done.returncode in (0, 1, 3, 4)
     assert "goodput" in {measure["metric"] for measure in card["measures"]}
+    busy = any("client was the bottleneck" in gate["reason"] for gate in card["gates"])
+    assert busy or "At 1.5 times that rate: " in path.read_text()
+
+
+def test_the_gate_leaves_the_surge_out_where_the_calls_do_not_reach(project, server):
+    server.become(Behaviour(first_s=0.005, step_s=0.001, answer_tokens=4))
+    path = project / "card.json"
+    done = proveout(project, "run", "other", "--gates", "latency", "--yes", "--max-calls", "330", "--json", str(path))
+    card = json.loads(path.read_text())
+    assert [gate["metric"] for gate in card["gates"]] == ["ttft_p95", "e2e_p95"]
+    assert not [measure for measure in card["measures"] if "1.5x" in measure["metric"]]
+    assert card["calls"]["made"] <= 330
+    assert done.returncode in (0, 1, 3, 4)
 
 
 def test_the_gate_keeps_max_calls_by_measuring_nothing(project, server):

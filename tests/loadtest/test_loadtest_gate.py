@@ -58,6 +58,17 @@ def test_one_as_fast_holds_but_does_not_improve():
     assert claimed.verdict != "pass"
 
 
+def test_a_surge_is_shown_beside_the_gates_and_decides_nothing():
+    calm, slow = load_of(1.0), load_of(3.0)
+    wanted = spec(0.15, ttft_p50=1.0)
+    findings = GATE.measure(evidence(replace(calm, surge=slow.records)), wanted, "holds")
+    (held,) = [judge(finding) for finding in findings.findings]
+    (beside,) = [measure for measure in findings.measures if measure.metric == "ttft_p50_at_1.5x"]
+    assert held.verdict == "pass"
+    assert beside.challenger.value == pytest.approx(0.3, rel=0.1)
+    assert beside.champion.value == pytest.approx(0.1, rel=0.1)
+
+
 def test_a_slower_one_fails():
     (ttft,) = verdicts(load_of(1.5), spec(ttft_p95=1.0))
     assert ttft.verdict == "fail"

@@ -9,11 +9,11 @@ from proveout.loadtest.saturation import (
     PROBE_REQUESTS,
     Probe,
     Step,
+    arrivals,
     fit_scaling,
     knee_in_words,
     search,
 )
-from proveout.loadtest.schedules import poisson
 from proveout.testing.simulated_engine import Behaviour, virtual_run
 
 
@@ -118,14 +118,19 @@ def test_the_search_ends_where_no_probe_can_be_made():
     assert asyncio.run(search(nothing, 1.0)) is None
 
 
+def test_a_probe_has_exactly_the_rate_that_it_asks_for():
+    due = arrivals(40.0, 400, seed=3)
+    assert len(due) / due[-1] == pytest.approx(40.0)
+    assert np.diff(due).std() == pytest.approx(1 / 40, rel=0.2)
+
+
 def test_it_finds_the_simulated_servers_capacity():
     """41.6 requests/s keep a p95 TTFT of 0.3 s (benchmarks/loadtest/simulate.py finds it with long runs)."""
     behaviour, limit, truth = Behaviour(slots=32), 0.3, 41.6
 
     async def probe(step: Step) -> Probe:
         count = PROBE_REQUESTS * (FINE_FACTOR if step.fine else 1)
-        arrivals = poisson(step.rate).times(requests=count, seed=int(step.rate * 1000))
-        jobs = virtual_run(behaviour, arrivals, output_tokens=64)
+        jobs = virtual_run(behaviour, arrivals(step.rate, count, int(step.rate * 1000)), output_tokens=64)
         values = np.array([job.tokens[0] - job.came for job in jobs])[count // 3 :]
         answered = count / (max(job.tokens[-1] for job in jobs) - jobs[0].came)
         share = float(np.quantile(values, 0.95)) / limit

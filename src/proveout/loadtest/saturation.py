@@ -17,10 +17,11 @@ from typing import Literal
 
 import numpy as np
 
+from proveout.loadtest.schedules import Times, poisson
 from proveout.statistics import Estimate
 from proveout.statistics.distributions import Floats, student_quantile
 
-PROBE_REQUESTS, FINE_FACTOR = 400, 8
+PROBE_REQUESTS, FINE_FACTOR = 400, 10
 """Requests of a probe, and how many times more a fine one sends."""
 TOLERANCE = 0.05
 MOST_PROBES = 10
@@ -31,7 +32,7 @@ MOVED = 1.15
 """A share below this multiple of the unloaded one has not been moved by load."""
 OVERLOADED, SPARE = 2.0, 0.07
 """A share above which an endpoint answers as fast as it can, and how far below that rate the limit is expected."""
-DOUBT = 0.03
+DOUBT = 0.04
 """By how much a probe of 3,000 requests may take a rate for another one (standard deviation of the logarithm): what
 simulated endpoints of several kinds show."""
 MOST_DOUBT = 0.25
@@ -91,6 +92,13 @@ class Saturation:
     bracketed: bool
     probes: tuple[Probe, ...]
     interval: tuple[float, float] = (0.0, math.inf)
+
+
+def arrivals(rate: float, count: int, seed: int) -> Times:
+    """When a probe's requests are due: a Poisson process, given that it has `count` arrivals in its time. What another
+    number would change is no news about the rate; without it probes scatter by a sixth less."""
+    times = poisson(rate).times(requests=count, seed=seed)
+    return times * (count / rate / times[-1])
 
 
 async def search(

@@ -26,6 +26,7 @@ from proveout.loadtest.saturation import (
     PROBE_REQUESTS,
     Probe,
     Step,
+    arrivals,
     concluded,
     fit_scaling,
     knee_in_words,
@@ -327,13 +328,12 @@ class LoadTest:
         most = max(FEWEST_PROBED, step.rate * LONGEST_PROBE_S)
         count = math.ceil(max(least, min(count, most)))
         schedule = poisson(step.rate)
-        due = schedule.times(requests=count, seed=settings.seed + len(self._runs))
         plan = Plan(
             (target,),
             workload,
             np.zeros(count, dtype=np.int64),
             np.arange(count),
-            due=due,
+            due=arrivals(step.rate, count, settings.seed + len(self._runs)),
             counted=np.arange(count) >= SETTLING * count,
             timeout_s=settings.timeout_s,
             warmup=settings.warmup,
