@@ -380,10 +380,10 @@ def _read_change(
     document, shape = read
     reader.name_matches(document, "change", shape.change, path.stem, "file")
     reader.name_matches(document, "service", shape.service, service, "folder")
-    for field in ("challenger", "fallback"):
-        name = getattr(shape, field)
+    for key in ("challenger", "fallback"):
+        name = getattr(shape, key)
         if name is not None and name not in variants:
-            reader.problems.append(_no_variant(document, (field,), name, variants))
+            reader.problems.append(_no_variant(document, (key,), name, variants))
     for index, objective in enumerate(shape.improves or []):
         if objectives is not None and objective not in objectives:
             what = f"the service declares no objective `{objective}`, so that nothing would measure it"
