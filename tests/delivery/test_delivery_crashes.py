@@ -79,7 +79,7 @@ def test_a_controller_killed_at_random_fifty_times_ends_where_it_would_have(tmp_
                 break
         assert kills == 50
         house.controller.tick()
-        for _ in range(20):
+        for _ in range(40):
             house.serve(40)
             house.tick(60)
         assert house.rollout.status == "promoted"

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -41,7 +41,9 @@ PORTION = 64
 AT_ONCE = 8
 """Judges asked at once."""
 
-LEASE_S = 60.0
+LEASE_S = 6.0
+"""A process that was killed is followed after this long; renewed by thirds while judges are asked."""
+
 PATIENCE_S = 60.0
 """How long a copy waits for the answer that it copies."""
 
@@ -197,8 +199,9 @@ class OnlineScoring:
                 if len(due) == PORTION:
                     break
         work = await asyncio.to_thread(self._jobs, place, rollout, due)
-        found, spent, failing = await self._done(project, place, work.jobs)
-        await self._keep(found)
+        async with self._holding(_lease(rollout.environment, rollout.service)):
+            found, spent, failing = await self._done(project, place, work.jobs)
+            await self._keep(found)
         if failing and place.tries < MOST_TRIES:
             place.tries += 1
             place.due = self._clock() + 2.0**place.tries
@@ -208,6 +211,22 @@ class OnlineScoring:
             position = min(position, work.hold - 1)
         await self._note(place, rollout, position, found, spent, work.without_content)
         return position > before
+
+    @contextlib.asynccontextmanager
+    async def _holding(self, lease: str) -> AsyncGenerator[None]:
+        """Renew the lease for as long as this takes."""
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(LEASE_S / 3)
+                with contextlib.suppress(StoreError):
+                    await asyncio.to_thread(self._store.leases.take, lease, self._owner, self._clock(), LEASE_S)
+
+        renewing = asyncio.ensure_future(renew())
+        try:
+            yield
+        finally:
+            renewing.cancel()
 
     def _jobs(self, place: _Place, rollout: Rollout, due: Sequence[tuple[int, Trace]]) -> Work:
         """What is to be asked about some answers, without what was scored before."""
