@@ -163,8 +163,14 @@ def controller(
         typer.Option("--environment", metavar="NAME", help="Only these environments; default: all."),
     ] = None,
     interval: Annotated[
-        float, typer.Option("--interval", min=0.01, metavar="S", help="Seconds between two looks.")
-    ] = 0.5,
+        float,
+        typer.Option(
+            "--interval",
+            min=0.01,
+            metavar="S",
+            help="Seconds between two looks (they take a tenth of the time at most).",
+        ),
+    ] = 0.1,
     git_pull: Annotated[
         float | None, typer.Option("--git-pull", min=1, metavar="S", help="Pull what was merged every S seconds.")
     ] = None,

@@ -29,14 +29,15 @@ DECLARED = ("proveout.yaml", "environments/*.yaml", "services/*/*.yaml", "servic
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a controller runs. `pull_s`: how often to ask git for what was merged; None: never.
+    """How a controller runs. `interval_s`: how often to look at what was served, if looking is quick: it takes no more
+    than a tenth of the time. `pull_s`: how often to ask git for what was merged; None: never.
 
     `port` None opens no door; `token` must come as bearer with every alert, where it is set. `approvers` are people
     who may approve through the door, each with a token of their own.
     """
 
     environments: tuple[str, ...] | None = None
-    interval_s: float = 0.5
+    interval_s: float = 0.1
     pull_s: float | None = None
     host: str = "127.0.0.1"
     port: int | None = None
@@ -108,6 +109,7 @@ async def run_controller(
         if options.once and options.pull_s is not None:
             await asyncio.to_thread(_pull, declared().root)
         while True:
+            began = time.perf_counter()
             try:
                 await asyncio.to_thread(controller.tick)
                 for name, work in (("errands", runner.run_due), ("online scoring", scoring.run_all)):
@@ -116,13 +118,14 @@ async def run_controller(
                         beside[name] = asyncio.create_task(work())
             except StoreError as error:
                 log.error("%s", error)
+            looked = time.perf_counter() - began
             if options.pull_s is not None and clock() - pulled >= options.pull_s and (pull is None or pull.done()):
                 pulled = clock()
                 pull = asyncio.create_task(asyncio.to_thread(_pull, declared().root))
             if options.once:
                 await asyncio.gather(*beside.values())
                 return
-            await asyncio.sleep(options.interval_s)
+            await asyncio.sleep(max(options.interval_s, 9 * looked))
     finally:
         for task in beside.values():
             task.cancel()

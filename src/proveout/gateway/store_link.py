@@ -29,7 +29,7 @@ CAPACITY = 50_000
 """Traces in memory; more are dropped and counted."""
 BATCH = 500
 PAUSE_S = 0.1
-POLL_S = 0.25
+POLL_S = 0.1
 RETRY_S = 1.0
 _ROW_TROUBLES = ("row",)
 
