@@ -25,13 +25,14 @@ INSPECT = """
 import json, sys
 from inspect_ai import Task, eval
 from inspect_ai.dataset import Sample
+from inspect_ai.model import get_model
 from inspect_ai.scorer import exact
 from inspect_ai.solver import generate
 
 rows = [json.loads(line) for line in open(sys.argv[1])]
 samples = [Sample(input="Say it again: " + row["text"], target=row["expected"]) for row in rows]
-eval(Task(dataset=samples, solver=generate(), scorer=exact()), model="openai/bench", max_connections=64, max_samples=64,
-     display="none", log_dir=sys.argv[2], log_realtime=False)
+eval(Task(dataset=samples, solver=generate(), scorer=exact()), model=get_model("openai/bench", responses_api=False),
+     max_connections=64, max_samples=64, display="none", log_dir=sys.argv[2], log_realtime=False)
 """
 
 TASK = """
