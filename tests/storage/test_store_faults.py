@@ -68,9 +68,10 @@ def test_what_was_acknowledged_survives_kill_9(url: str) -> None:
         acknowledged = [child.stdout.readline().strip() for _ in range(20)]
         time.sleep(moments.uniform(0, 0.25))
         child.kill()
-        output, errors = child.communicate()
-        acknowledged += output.split("\n")[:-1]
-        assert child.returncode == -signal.SIGKILL, errors
+        acknowledged += child.stdout.read().split("\n")[:-1]  # `communicate` would pass by what is buffered here.
+        assert child.stderr is not None
+        errors = child.stderr.read()
+        assert child.wait() == -signal.SIGKILL, errors
         assert len(acknowledged) >= 20
         with open_store(url) as store:
             kept = store.calls.get_many([key.encode() for key in acknowledged])
