@@ -5,7 +5,8 @@ messages.
 from proveout.project.shapes._base import Shape
 from proveout.project.shapes.files import ChangeFile, EnvironmentFile, PricesFile, PriceShape, ProjectFile
 from proveout.project.shapes.model import FAMILY_OF_PROVIDER, ModelShape
-from proveout.project.shapes.service import ROLLOUT_STEPS, RolloutShape, ServiceFile
+from proveout.project.shapes.rollout import ROLLOUT_STEPS, RolloutShape
+from proveout.project.shapes.service import ServiceFile
 from proveout.project.shapes.steps import INPUT_STEP_NAMES, OUTPUT_STEP_NAMES
 from proveout.project.shapes.variant import PairShape, PromptFrontMatter, VariantFile
 

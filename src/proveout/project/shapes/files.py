@@ -25,7 +25,7 @@ from proveout.project.shapes._base import (
 )
 from proveout.project.shapes.model import FAMILY_OF_PROVIDER, Address, Headers
 from proveout.project.shapes.money import Migration
-from proveout.project.shapes.service import RolloutShape
+from proveout.project.shapes.rollout import RolloutShape
 
 
 def _store(value: str) -> str:
