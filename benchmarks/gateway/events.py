@@ -1,4 +1,5 @@
-"""An upstream that streams 64 chat chunks, 10 ms apart. `python events.py PORT`."""
+"""An upstream that streams 64 chat chunks, 10 ms apart, or answers at once where no stream is asked for.
+`python events.py PORT`."""
 
 from __future__ import annotations
 
@@ -8,6 +9,13 @@ import sys
 
 from proveout import wire
 
+ANSWER = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "model": "gpt",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "word " * 63}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 500, "completion_tokens": 63, "total_tokens": 563},
+}
 HEADERS = (("content-type", "text/event-stream"),)
 
 
@@ -21,6 +29,9 @@ EVENTS = [*(event({"content": f"word{number} "}) for number in range(63)), event
 
 
 async def app(request: wire.ServerRequest, responder: wire.Responder) -> None:
+    if not json.loads(request.body).get("stream"):
+        responder.reply(200, (("content-type", "application/json"),), json.dumps(ANSWER).encode())
+        return
     responder.start(200, HEADERS)
     for one in EVENTS:
         responder.write(one)

@@ -1,8 +1,9 @@
-"""Whether anything grows: memory, open files and threads of a gateway under steady load.
+"""Whether anything grows: memory, open files, threads, metrics and what waits for the store, under steady load.
 
     python -m benchmarks.gateway.soak [--minutes 30] [--concurrency 8] [--pause 0]
 
-Prints a line every tenth of the time, and the growth from the second to the last.
+Three gateways: one for plain answers, one for streams, and one that does all that a gateway does, each time for another
+user (see varied.py). Prints a line every tenth of the time, and the growth from the second to the last.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ import time
 from pathlib import Path
 
 from benchmarks.gateway.overhead import gateway, loaded, nginx, rss_mb, started, upstream_config, write_project
+from benchmarks.gateway.varied import Varied, series, spooled, stored, write_varied
 
 from proveout.testing.servers import free_port
 
 HERE = Path(__file__).parent
 BURST = 2000
+VARIED = 60
 
 
 def figures(pid: int) -> tuple[float, int, int]:
-    return rss_mb(pid), len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{pid}/task"))
+    """Megabytes, open files and threads of a process."""
+    return round(rss_mb(pid), 1), len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{pid}/task"))
 
 
 def main() -> None:
@@ -34,34 +38,41 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        fixed, events, plain, streams = (free_port() for _ in range(4))
-        for kind, port in (("plain", fixed), ("streams", events)):
+        fixed, events, plain, streams, varied = (free_port() for _ in range(5))
+        for kind, port in (("plain", fixed), ("streams", events), ("varied", events)):
             (folder / kind).mkdir()
-            write_project(folder / kind, f"http://127.0.0.1:{port}")
+            write = write_varied if kind == "varied" else write_project
+            write(folder / kind, f"http://127.0.0.1:{port}")
         with (
             nginx(upstream_config(folder / "up", fixed), fixed, folder / "up"),
             started([sys.executable, str(HERE / "events.py"), str(events)], events),
             gateway(folder / "plain", plain, []) as first,
             gateway(folder / "streams", streams, []) as second,
+            gateway(folder / "varied", varied, []) as third,
         ):
-            found: list[tuple[tuple[float, int, int], tuple[float, int, int]]] = []
+            processes = {"plain": first.pid, "streams": second.pid, "varied": third.pid}
+            all_sorts = Varied(folder / "varied", varied)
+            found: list[dict[str, tuple[float, int, int]]] = []
             end, step, asked = time.monotonic() + options.minutes * 60, options.minutes * 6, 0
             due = time.monotonic()
             while time.monotonic() < end:
                 loaded(plain, options.concurrency, BURST)
                 loaded(streams, options.concurrency * 4, options.concurrency * 8, stream=True)
+                all_sorts.burst(VARIED)
                 asked += BURST + options.concurrency * 8
                 time.sleep(options.pause)
                 if time.monotonic() >= due:
                     due += step
-                    found.append((figures(first.pid), figures(second.pid)))
+                    found.append({kind: figures(pid) for kind, pid in processes.items()})
                     print(
-                        f"{asked} requests: plain {found[-1][0]}, streams {found[-1][1]} (MB, files, threads)",
+                        f"{asked + all_sorts.asked} requests; MB, files, threads: {found[-1]}; "
+                        f"varied: {series(varied)} series, {all_sorts.asked - stored(folder / 'varied')} traces and "
+                        f"{spooled(folder / 'varied')} bytes wait",
                         flush=True,
                     )
-            for index, kind in enumerate(("plain", "streams")):
-                grown = found[-1][index][0] - found[1][index][0]
-                print(f"{kind}: memory grew by {grown:.1f} MB, files {found[1][index][1]} -> {found[-1][index][1]}")
+            for kind in processes:
+                (before, files, _), (after, more, _) = found[1][kind], found[-1][kind]
+                print(f"{kind}: memory grew by {after - before:.1f} MB, files {files} -> {more}")
 
 
 if __name__ == "__main__":
