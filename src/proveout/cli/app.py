@@ -7,16 +7,17 @@ from typing import Annotated
 
 import typer
 
+from proveout.cli.on_demand import DeclaredCommands, declared
+
 app = typer.Typer(
     name="proveout",
+    cls=DeclaredCommands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-tiny = typer.Typer(help="The built-in toy model.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(tiny, name="tiny")
 
 ProjectDir = Annotated[
     Path, typer.Option("--project", "-C", metavar="DIR", help="Project folder; default: here and upward.")
@@ -61,7 +62,7 @@ def options(
     """
 
 
-@app.command()
+@declared.command()
 def init(
     directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write the example project.")] = Path("."),
 ) -> None:
@@ -71,7 +72,7 @@ def init(
     scaffold.init(directory)
 
 
-@app.command()
+@declared.command()
 def demo(
     directory: Annotated[
         Path | None,
@@ -84,7 +85,7 @@ def demo(
     demonstration.demo(directory)
 
 
-@app.command()
+@declared.command()
 def check(project: ProjectDir = Path(".")) -> None:
     """Validate every declared file, offline."""
     from proveout.cli import checking
@@ -92,7 +93,7 @@ def check(project: ProjectDir = Path(".")) -> None:
     checking.check(project)
 
 
-@app.command()
+@declared.command()
 def run(
     change: Annotated[str, typer.Argument(metavar="CHANGE", help="A change's name, or SERVICE/CHANGE.")],
     project: ProjectDir = Path("."),
@@ -125,7 +126,7 @@ def run(
     )
 
 
-@app.command()
+@declared.command()
 def compare(
     service: Annotated[str, typer.Argument(metavar="SERVICE")],
     champion: Annotated[str, typer.Argument(metavar="A", help="The variant that is compared with.")],
@@ -164,7 +165,7 @@ def compare(
     )
 
 
-@app.command()
+@declared.command()
 def selftest(
     service: Annotated[str, typer.Argument(metavar="SERVICE")],
     project: ProjectDir = Path("."),
@@ -192,7 +193,7 @@ def selftest(
     )
 
 
-@app.command()
+@declared.command()
 def report(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the start of one, or 'latest'.")] = "latest",
     project: ProjectDir = Path("."),
@@ -207,7 +208,7 @@ def report(
     running.report(project, run_id, running.Outputs(json=json, html=html, markdown=markdown, junit=junit))
 
 
-@app.command()
+@declared.command()
 def probe(
     url: Annotated[
         str, typer.Argument(metavar="URL", help="An OpenAI-compatible base URL, such as http://127.0.0.1:8000/v1.")
@@ -224,7 +225,7 @@ def probe(
     probing.probe(url, model=model, key=key, json=json)
 
 
-@app.command()
+@declared.command()
 def gateway(
     project: ProjectDir = Path("."),
     environment: Annotated[
@@ -246,7 +247,7 @@ def gateway(
     command.gateway(project, environment=environment, host=host, port=port, workers=workers)
 
 
-@app.command()
+@declared.command()
 def up(
     project: ProjectDir = Path("."),
     environment: Annotated[
@@ -262,7 +263,7 @@ def up(
     run_all(project, environment=environment, host=host, port=port, workers=workers)
 
 
-@app.command()
+@declared.command()
 def loadtest(
     service: Annotated[str | None, typer.Argument(metavar="SERVICE")] = None,
     variants: Annotated[
@@ -358,7 +359,7 @@ def loadtest(
     loading.loadtest(project, service, variants or [], asked, json, html)
 
 
-@app.command()
+@declared.command()
 def schema(
     directory: Annotated[
         Path | None, typer.Argument(metavar="[DIR]", help="Write one JSON Schema per kind of file here.")
@@ -368,6 +369,9 @@ def schema(
     from proveout.cli import checking
 
     checking.schema(directory)
+
+
+tiny = declared.group("tiny", help="The built-in toy model.")
 
 
 @tiny.command("serve")

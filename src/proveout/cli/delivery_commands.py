@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from proveout.cli.app import Json, ProjectDir, app
+from proveout.cli.app import Json, ProjectDir
+from proveout.cli.on_demand import declared
 
-rollout = typer.Typer(help="Production delivery, step by step.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(rollout, name="rollout")
+rollout = declared.group("rollout", help="Production delivery, step by step.")
 
 ChangeName = Annotated[str, typer.Argument(metavar="CHANGE", help="A change's name, or SERVICE/CHANGE.")]
 ServiceName = Annotated[str, typer.Argument(metavar="SERVICE")]
@@ -23,7 +23,7 @@ Who = Annotated[
 Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit trail.")]
 
 
-@app.command()
+@declared.command()
 def promote(
     change: ChangeName,
     to: Annotated[str, typer.Option("--to", metavar="ENVIRONMENT", help="staging or production.")],
@@ -55,8 +55,8 @@ def _saying(action: str) -> Callable[..., None]:
     return say
 
 
-app.command("approve", help="Agree to serve a change's challenger, exactly as it is now.")(_saying("approve"))
-app.command("reject", help="Disagree: earlier approvals end, and so does a rollout of it.")(_saying("reject"))
+declared.command("approve", help="Agree to serve a change's challenger, exactly as it is now.")(_saying("approve"))
+declared.command("reject", help="Disagree: earlier approvals end, and so does a rollout of it.")(_saying("reject"))
 
 
 @rollout.command("start")
@@ -109,7 +109,7 @@ for _action, _help in (
     rollout.command(_action, help=_help)(_acting(_action))
 
 
-@app.command()
+@declared.command()
 def plan(
     change: ChangeName,
     project: ProjectDir = Path("."),
@@ -129,7 +129,7 @@ def plan(
     delivering.plan(project, change, base_rate=base_rate, scored=scored, runs=runs, seed=seed, json=json)
 
 
-@app.command()
+@declared.command()
 def comment(
     page: Annotated[Path, typer.Argument(metavar="FILE", help="A report that `run --markdown` wrote.")],
     project: ProjectDir = Path("."),
@@ -143,7 +143,7 @@ def comment(
     delivering.comment(project, page, number=number)
 
 
-@app.command()
+@declared.command()
 def audit(
     project: ProjectDir = Path("."),
     service: Annotated[str | None, typer.Option("--service", metavar="NAME", help="Only about this one.")] = None,
@@ -155,7 +155,7 @@ def audit(
     delivering.audit(project, service=service, json=json)
 
 
-@app.command()
+@declared.command()
 def controller(
     project: ProjectDir = Path("."),
     environment: Annotated[
