@@ -6,8 +6,9 @@ Decisions are pure (`decide`); the desk writes them down; the controller does bo
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from proveout._lazy import lazy_names
 
 if TYPE_CHECKING:
     from proveout.delivery.controller import Controller
@@ -20,28 +21,6 @@ if TYPE_CHECKING:
     from proveout.delivery.process import Options, run_controller
     from proveout.delivery.state import Refused, Rollout
     from proveout.delivery.status import RolloutStatus, status_of
-
-_HOMES = {
-    "Controller": "controller",
-    "DeliveryPlan": "planning",
-    "Desk": "desk",
-    "Evidence": "evidence",
-    "ForgeError": "forges",
-    "Gathering": "evidence",
-    "GitError": "git",
-    "Options": "process",
-    "Proposal": "desk",
-    "Refused": "state",
-    "Repository": "git",
-    "Rollout": "state",
-    "RolloutStatus": "status",
-    "decide": "decide",
-    "forge_of": "forges",
-    "plan_delivery": "planning",
-    "proposal": "desk",
-    "run_controller": "process",
-    "status_of": "status",
-}
 
 __all__ = [
     "Controller",
@@ -65,8 +44,18 @@ __all__ = [
     "status_of",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "controller": ("Controller",),
+        "decide": ("decide",),
+        "desk": ("Desk", "Proposal", "proposal"),
+        "evidence": ("Evidence", "Gathering"),
+        "forges": ("ForgeError", "forge_of"),
+        "git": ("GitError", "Repository"),
+        "planning": ("DeliveryPlan", "plan_delivery"),
+        "process": ("Options", "run_controller"),
+        "state": ("Refused", "Rollout"),
+        "status": ("RolloutStatus", "status_of"),
+    },
+)

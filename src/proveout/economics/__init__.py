@@ -3,8 +3,9 @@ change is worth in a month. Names are loaded when first used."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from proveout._lazy import lazy_names
 
 if TYPE_CHECKING:
     from proveout.economics.answers import AnswerParts, answer_parts
@@ -15,18 +16,6 @@ if TYPE_CHECKING:
     from proveout.economics.prices import PriceBook, TokenColumns, TokenCounts, Tokens, cost_usd, costs_usd, tier_factor
     from proveout.economics.public_prices import public_price
     from proveout.economics.waste import Spent, Waste, repeated_prefix, split_bill
-
-_HOMES = {
-    "answers": ("AnswerParts", "answer_parts"),
-    "engine": ("EngineUnread", "engine_load", "engine_metrics", "gpus", "read_engine"),
-    "machines": ("BreakEven", "Hosting", "Serving", "break_even", "hosting", "token_seconds"),
-    "impact": ("Impact", "Traffic", "Worth", "economic_score", "monthly_impact"),
-    "ledger": ("Anomalies", "Distribution", "Ledger"),
-    "prices": ("PriceBook", "TokenColumns", "TokenCounts", "Tokens", "cost_usd", "costs_usd", "tier_factor"),
-    "public_prices": ("public_price",),
-    "waste": ("Spent", "Waste", "repeated_prefix", "split_bill"),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Anomalies",
@@ -64,8 +53,16 @@ __all__ = [
     "token_seconds",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "answers": ("AnswerParts", "answer_parts"),
+        "engine": ("EngineUnread", "engine_load", "engine_metrics", "gpus", "read_engine"),
+        "impact": ("Impact", "Traffic", "Worth", "economic_score", "monthly_impact"),
+        "ledger": ("Anomalies", "Distribution", "Ledger"),
+        "machines": ("BreakEven", "Hosting", "Serving", "break_even", "hosting", "token_seconds"),
+        "prices": ("PriceBook", "TokenColumns", "TokenCounts", "Tokens", "cost_usd", "costs_usd", "tier_factor"),
+        "public_prices": ("public_price",),
+        "waste": ("Spent", "Waste", "repeated_prefix", "split_bill"),
+    },
+)

@@ -5,7 +5,9 @@ Names are loaded when first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from proveout._lazy import lazy_names
 
 if TYPE_CHECKING:
     from proveout.evaluation.inspection import FailureCollector, FlipCollector, ReadingCollector
@@ -18,19 +20,6 @@ if TYPE_CHECKING:
     from proveout.evaluation.spending import SpendingCollector
     from proveout.evaluation.table import ScoreTable
     from proveout.evaluation.workload import Repeats, Task, tasks
-
-_HOMES = {
-    "inspection": ("FailureCollector", "FlipCollector", "ReadingCollector"),
-    "opening": ("CannotOpen", "OpenModels"),
-    "recording": ("OutcomeRecorder", "StoredCalls", "Tally"),
-    "records": ("Attempt", "Score"),
-    "runner": ("Arm", "Finished", "Metric", "Observer", "evaluate", "request_of"),
-    "scorers": ("ScorerError", "create_scorer", "describe_scorer", "known_scorers"),
-    "scoring": ("HUMAN", "Scoring"),
-    "spending": ("SpendingCollector",),
-    "table": ("ScoreTable",),
-    "workload": ("Repeats", "Task", "tasks"),
-}
 
 __all__ = [
     "HUMAN",
@@ -62,11 +51,18 @@ __all__ = [
     "tasks",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "inspection": ("FailureCollector", "FlipCollector", "ReadingCollector"),
+        "opening": ("CannotOpen", "OpenModels"),
+        "recording": ("OutcomeRecorder", "StoredCalls", "Tally"),
+        "records": ("Attempt", "Score"),
+        "runner": ("Arm", "Finished", "Metric", "Observer", "evaluate", "request_of"),
+        "scorers": ("ScorerError", "create_scorer", "describe_scorer", "known_scorers"),
+        "scoring": ("HUMAN", "Scoring"),
+        "spending": ("SpendingCollector",),
+        "table": ("ScoreTable",),
+        "workload": ("Repeats", "Task", "tasks"),
+    },
+)

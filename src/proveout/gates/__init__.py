@@ -3,7 +3,9 @@ scorecard."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from proveout._lazy import lazy_names
 
 if TYPE_CHECKING:
     from proveout.gates._base import Demand, Evidence, Finding, Findings, Gate
@@ -13,16 +15,6 @@ if TYPE_CHECKING:
     from proveout.gates.run import Prepared, latest_scorecard, prepare, prove
     from proveout.gates.scorecard import GateResult, Scorecard, Verdict, decide
     from proveout.gates.self_test import SelfTest, run_self_test
-
-_HOMES = {
-    "_base": ("Demand", "Evidence", "Finding", "Findings", "Gate"),
-    "plan": ("Detectable", "RunPlan"),
-    "preparation": ("Comparison", "RunOptions"),
-    "registry": ("GATES", "UnknownGate"),
-    "run": ("Prepared", "latest_scorecard", "prepare", "prove"),
-    "scorecard": ("GateResult", "Scorecard", "Verdict", "decide"),
-    "self_test": ("SelfTest", "run_self_test"),
-}
 
 __all__ = [
     "GATES",
@@ -48,11 +40,15 @@ __all__ = [
     "run_self_test",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "_base": ("Demand", "Evidence", "Finding", "Findings", "Gate"),
+        "plan": ("Detectable", "RunPlan"),
+        "preparation": ("Comparison", "RunOptions"),
+        "registry": ("GATES", "UnknownGate"),
+        "run": ("Prepared", "latest_scorecard", "prepare", "prove"),
+        "scorecard": ("GateResult", "Scorecard", "Verdict", "decide"),
+        "self_test": ("SelfTest", "run_self_test"),
+    },
+)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from proveout._lazy import lazy_names
 
 if TYPE_CHECKING:
     from proveout.gateway.app import Gateway
@@ -12,17 +13,6 @@ if TYPE_CHECKING:
     from proveout.gateway.process import run_gateway
     from proveout.gateway.releases import declared_releases, effective_releases
     from proveout.gateway.settings import GatewaySettings, read_settings
-
-_HOMES = {
-    "Draw": "assignment",
-    "Gateway": "app",
-    "GatewaySettings": "settings",
-    "declared_releases": "releases",
-    "effective_releases": "releases",
-    "new_key": "keys",
-    "read_settings": "settings",
-    "run_gateway": "process",
-}
 
 __all__ = [
     "Draw",
@@ -35,8 +25,14 @@ __all__ = [
     "run_gateway",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "app": ("Gateway",),
+        "assignment": ("Draw",),
+        "keys": ("new_key",),
+        "process": ("run_gateway",),
+        "releases": ("declared_releases", "effective_releases"),
+        "settings": ("GatewaySettings", "read_settings"),
+    },
+)

@@ -5,7 +5,9 @@ Names are loaded when first used, so that importing this package costs nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from proveout._lazy import lazy_names
 
 if TYPE_CHECKING:
     from proveout.loadtest.calibration import calibrate
@@ -18,19 +20,6 @@ if TYPE_CHECKING:
     from proveout.loadtest.session import LoadTest, Settings
     from proveout.loadtest.traces import TraceError, read_trace
     from proveout.loadtest.workers import run_plan
-
-_HOMES = {
-    "calibration": ("calibrate",),
-    "figures": ("Run",),
-    "imports": ("ImportProblem", "import_results"),
-    "recorder": ("CannotLoad", "Recorded"),
-    "records": ("Records",),
-    "report": ("Report",),
-    "schedules": ("Closed", "Open", "Trace", "bursts", "constant", "parsed_rate", "piecewise", "poisson", "ramp"),
-    "session": ("LoadTest", "Settings"),
-    "traces": ("TraceError", "read_trace"),
-    "workers": ("run_plan",),
-}
 
 __all__ = [
     "CannotLoad",
@@ -57,11 +46,18 @@ __all__ = [
     "run_plan",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "calibration": ("calibrate",),
+        "figures": ("Run",),
+        "imports": ("ImportProblem", "import_results"),
+        "recorder": ("CannotLoad", "Recorded"),
+        "records": ("Records",),
+        "report": ("Report",),
+        "schedules": ("Closed", "Open", "Trace", "bursts", "constant", "parsed_rate", "piecewise", "poisson", "ramp"),
+        "session": ("LoadTest", "Settings"),
+        "traces": ("TraceError", "read_trace"),
+        "workers": ("run_plan",),
+    },
+)

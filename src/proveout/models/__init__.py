@@ -6,7 +6,9 @@ when first used, so that importing this package costs nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from proveout._lazy import lazy_names
 
 if TYPE_CHECKING:
     from proveout.models._base import (
@@ -25,24 +27,6 @@ if TYPE_CHECKING:
     from proveout.models.pool import ModelPool
     from proveout.models.pricing import FREE_PROVIDERS, PriceBook
 
-_HOMES = {
-    "_base": (
-        "BudgetExceeded",
-        "CallCache",
-        "FinishReason",
-        "Generation",
-        "Model",
-        "ModelError",
-        "Request",
-        "Timings",
-        "Usage",
-    ),
-    "budget": ("Budget",),
-    "cache": ("request_key",),
-    "pool": ("ModelPool",),
-    "pricing": ("FREE_PROVIDERS", "PriceBook"),
-}
-
 __all__ = [
     "FREE_PROVIDERS",
     "Budget",
@@ -60,11 +44,23 @@ __all__ = [
     "request_key",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            import importlib
-
-            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "_base": (
+            "BudgetExceeded",
+            "CallCache",
+            "FinishReason",
+            "Generation",
+            "Model",
+            "ModelError",
+            "Request",
+            "Timings",
+            "Usage",
+        ),
+        "budget": ("Budget",),
+        "cache": ("request_key",),
+        "pool": ("ModelPool",),
+        "pricing": ("FREE_PROVIDERS", "PriceBook"),
+    },
+)

@@ -6,9 +6,9 @@ for a parser that it doesn't need.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from proveout._lazy import lazy_names
 from proveout.project.records import (
     OBJECTIVES,
     Answer,
@@ -49,33 +49,6 @@ if TYPE_CHECKING:
     from proveout.project.prompts import Prompt, PromptError
     from proveout.project.schemas import export_schemas, render_reference
     from proveout.project.secrets import unset_secrets
-
-_HOME = {
-    "DatasetError": "datasets",
-    "Leak": "leaks",
-    "Problem": "problems",
-    "ProjectError": "problems",
-    "Prompt": "prompts",
-    "PromptError": "prompts",
-    "Stamp": "datasets",
-    "StepFailed": "processing",
-    "dataset_version": "datasets",
-    "export_schemas": "schemas",
-    "find_clusters": "clusters",
-    "find_leaks": "leaks",
-    "find_root": "load",
-    "load_project": "load",
-    "survey_project": "load",
-    "count_examples": "load",
-    "Survey": "load",
-    "postprocess": "processing",
-    "preprocess": "processing",
-    "read_examples": "datasets",
-    "render_reference": "schemas",
-    "sample_clusters": "datasets",
-    "stamp": "datasets",
-    "unset_secrets": "secrets",
-}
 
 __all__ = [
     "OBJECTIVES",
@@ -131,8 +104,17 @@ __all__ = [
     "unset_secrets",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "clusters": ("find_clusters",),
+        "datasets": ("DatasetError", "Stamp", "dataset_version", "read_examples", "sample_clusters", "stamp"),
+        "leaks": ("Leak", "find_leaks"),
+        "load": ("Survey", "count_examples", "find_root", "load_project", "survey_project"),
+        "problems": ("Problem", "ProjectError"),
+        "processing": ("StepFailed", "postprocess", "preprocess"),
+        "prompts": ("Prompt", "PromptError"),
+        "schemas": ("export_schemas", "render_reference"),
+        "secrets": ("unset_secrets",),
+    },
+)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from proveout._lazy import lazy_names
 
 if TYPE_CHECKING:
     from proveout.reports._base import Renderer, ReportError
@@ -12,16 +14,6 @@ if TYPE_CHECKING:
     from proveout.reports.progress import Progress, progress_display
     from proveout.reports.registry import RENDERERS, render, renderer
     from proveout.reports.selftest import selftest_in_words
-
-_HOMES = {
-    "_base": ("Renderer", "ReportError"),
-    "files": ("require_writable", "write_report"),
-    "markdown": ("comment_marker",),
-    "plan": ("plan_in_words",),
-    "progress": ("Progress", "progress_display"),
-    "registry": ("RENDERERS", "render", "renderer"),
-    "selftest": ("selftest_in_words",),
-}
 
 __all__ = [
     "RENDERERS",
@@ -38,11 +30,15 @@ __all__ = [
     "write_report",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "_base": ("Renderer", "ReportError"),
+        "files": ("require_writable", "write_report"),
+        "markdown": ("comment_marker",),
+        "plan": ("plan_in_words",),
+        "progress": ("Progress", "progress_display"),
+        "registry": ("RENDERERS", "render", "renderer"),
+        "selftest": ("selftest_in_words",),
+    },
+)

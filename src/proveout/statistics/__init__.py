@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from proveout._lazy import lazy_names
 from proveout.statistics._base import Estimate, PairedTest
 
 if TYPE_CHECKING:
@@ -33,35 +33,6 @@ if TYPE_CHECKING:
     from proveout.statistics.quantiles import quantile_interval
     from proveout.statistics.ratio_mismatch import mismatch_evidence
     from proveout.statistics.ratios import ratio_interval, ratio_of_ratios_test, ratio_test
-
-_HOMES = {
-    "agreement": (
-        "krippendorff_alpha",
-        "pairwise_agreement",
-        "total_agreement",
-    ),
-    "bandits": ("Batch", "arm_difference", "bandit_winner", "thompson_shares"),
-    "betting": ("AnytimeTest", "anytime_test", "block_differences"),
-    "intervals": ("mean_interval", "proportion_interval"),
-    "multiplicity": ("holm_levels", "online_level"),
-    "paired": ("paired_test",),
-    "power": (
-        "clusters_needed",
-        "fewest_clusters",
-        "minimal_detectable_difference",
-        "power_of_test",
-        "upper_spread",
-    ),
-    "prediction_powered": (
-        "prediction_powered_mean",
-        "prediction_powered_test",
-        "prediction_weight",
-    ),
-    "quantiles": ("quantile_interval",),
-    "ratio_mismatch": ("mismatch_evidence",),
-    "ratios": ("ratio_interval", "ratio_of_ratios_test", "ratio_test"),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AnytimeTest",
@@ -96,9 +67,25 @@ __all__ = [
     "upper_spread",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """numpy is loaded by what needs it, not by the commands that only read files."""
-    if name in _HOME_OF:
-        return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "agreement": ("krippendorff_alpha", "pairwise_agreement", "total_agreement"),
+        "bandits": ("Batch", "arm_difference", "bandit_winner", "thompson_shares"),
+        "betting": ("AnytimeTest", "anytime_test", "block_differences"),
+        "intervals": ("mean_interval", "proportion_interval"),
+        "multiplicity": ("holm_levels", "online_level"),
+        "paired": ("paired_test",),
+        "power": (
+            "clusters_needed",
+            "fewest_clusters",
+            "minimal_detectable_difference",
+            "power_of_test",
+            "upper_spread",
+        ),
+        "prediction_powered": ("prediction_powered_mean", "prediction_powered_test", "prediction_weight"),
+        "quantiles": ("quantile_interval",),
+        "ratio_mismatch": ("mismatch_evidence",),
+        "ratios": ("ratio_interval", "ratio_of_ratios_test", "ratio_test"),
+    },
+)

@@ -6,7 +6,9 @@ import.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from proveout._lazy import lazy_names
 
 if TYPE_CHECKING:
     from proveout.storage.errors import StoreError, WriterFull
@@ -49,13 +51,26 @@ __all__ = [
     "open_store",
 ]
 
-_HOMES = {"errors": ("StoreError", "WriterFull"), "store": ("Store", "open_store")}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    home = next((home for home, names in _HOMES.items() if name in names), "records")
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "errors": ("StoreError", "WriterFull"),
+        "records": (
+            "AuditEntry",
+            "Claim",
+            "Errand",
+            "Event",
+            "Failure",
+            "Feedback",
+            "Incident",
+            "LedgerEntry",
+            "Outcome",
+            "Release",
+            "RolloutRow",
+            "Run",
+            "RunState",
+            "Trace",
+        ),
+        "store": ("Store", "open_store"),
+    },
+)

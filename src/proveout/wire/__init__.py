@@ -5,7 +5,9 @@ Names are loaded when first used, so that importing this package costs nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from proveout._lazy import lazy_names
 
 if TYPE_CHECKING:
     from proveout.wire.client import Client
@@ -26,27 +28,6 @@ if TYPE_CHECKING:
     from proveout.wire.loop import run
     from proveout.wire.server import App, Limits, Responder, Server, ServerRequest, serve
     from proveout.wire.sse import Event, SseDecoder, encode_event
-
-_HOMES = {
-    "client": ("Client",),
-    "errors": (
-        "ClientClosed",
-        "ConnectFailed",
-        "ConnectionCut",
-        "InvalidRequest",
-        "MalformedResponse",
-        "ProxyFailed",
-        "TimedOut",
-        "TlsFailed",
-        "TooLarge",
-        "WireError",
-    ),
-    "exchange": ("Exchange", "Flow", "Prepared", "Response", "Timeouts"),
-    "headers": ("Headers", "encode_headers"),
-    "loop": ("run",),
-    "server": ("App", "Limits", "Responder", "Server", "ServerRequest", "serve"),
-    "sse": ("Event", "SseDecoder", "encode_event"),
-}
 
 __all__ = [
     "App",
@@ -79,11 +60,26 @@ __all__ = [
     "serve",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            import importlib
-
-            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "client": ("Client",),
+        "errors": (
+            "ClientClosed",
+            "ConnectFailed",
+            "ConnectionCut",
+            "InvalidRequest",
+            "MalformedResponse",
+            "ProxyFailed",
+            "TimedOut",
+            "TlsFailed",
+            "TooLarge",
+            "WireError",
+        ),
+        "exchange": ("Exchange", "Flow", "Prepared", "Response", "Timeouts"),
+        "headers": ("Headers", "encode_headers"),
+        "loop": ("run",),
+        "server": ("App", "Limits", "Responder", "Server", "ServerRequest", "serve"),
+        "sse": ("Event", "SseDecoder", "encode_event"),
+    },
+)

@@ -5,25 +5,14 @@ Names are loaded when first used: scorers need the prompts, but not the numbers 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from proveout._lazy import lazy_names
 
 if TYPE_CHECKING:
     from proveout.evaluation.judges.calibration import JudgeBias, JudgeCalibration, calibrate, summarise
     from proveout.evaluation.judges.labels import LabelBook, LabelledOutput, LabelsError, read_labels
     from proveout.evaluation.judges.prompts import judge_fingerprint
-
-_HOME_OF = {
-    "JudgeBias": "calibration",
-    "JudgeCalibration": "calibration",
-    "LabelBook": "labels",
-    "LabelledOutput": "labels",
-    "LabelsError": "labels",
-    "calibrate": "calibration",
-    "judge_fingerprint": "prompts",
-    "read_labels": "labels",
-    "summarise": "calibration",
-}
 
 __all__ = [
     "JudgeBias",
@@ -37,10 +26,11 @@ __all__ = [
     "summarise",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "calibration": ("JudgeBias", "JudgeCalibration", "calibrate", "summarise"),
+        "labels": ("LabelBook", "LabelledOutput", "LabelsError", "read_labels"),
+        "prompts": ("judge_fingerprint",),
+    },
+)
