@@ -29,6 +29,7 @@ FILES_OF_SAMPLE = {
     "environments/staging.yaml": "environment",
     "environments/production.yaml": "environment",
     "prices.yaml": "prices",
+    "gateway.yaml": "gateway",
 }
 
 
@@ -39,7 +40,8 @@ def as_plain(path: Path) -> Any:
 
 def test_every_kind_of_file_has_a_valid_schema() -> None:
     schemas = export_schemas()
-    assert set(schemas) == set(FILES) == {"project", "service", "variant", "prompt", "change", "environment", "prices"}
+    kinds = {"project", "service", "variant", "prompt", "change", "environment", "prices", "gateway"}
+    assert set(schemas) == set(FILES) == kinds
     for schema in schemas.values():
         Draft202012Validator.check_schema(schema)
         assert schema["type"] == "object"
@@ -67,6 +69,9 @@ def test_the_sample_meets_the_schemas(path: str) -> None:
             "golden: {path: datasets/golden.jsonl, find_clusters: maybe}",
         ),
         ("services/triage/changes/haiku.yaml", "[cost]", "[costs]"),
+        ("gateway.yaml", "capture: sampled", "capture: some"),
+        ("gateway.yaml", "file:/etc/redis/ca.pem", "/etc/redis/ca.pem"),
+        ("gateway.yaml", "cache:", "caches:"),
     ],
 )
 def test_editors_see_the_same_mistakes(path: str, old: str, new: str, tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 Part = bytes | str | int | float
 MAX_REPLY_BYTES = 64 * 2**20
 MOST_WAITING = 10_000
+CONNECTING_S = 0.25
+"""Connecting may take this long also where replies may not."""
 
 
 class Away(Exception):
-    """Redis does not answer now."""
+    """Redis does not answer now; the message says why where it is known."""
 
 
 class Failed(Exception):
@@ -85,8 +87,15 @@ class Connection(asyncio.Protocol):
         self._replies = Replies()
 
     @classmethod
-    async def opened(cls, address: Address, patience_s: float, on_lost: Callable[[], object]) -> Connection:
-        """
+    async def opened(
+        cls,
+        address: Address,
+        patience_s: float,
+        on_lost: Callable[[], object],
+        context: ssl.SSLContext | None = None,
+    ) -> Connection:
+        """Connect and log in; with a context by TLS.
+
         Raises:
             Away: nobody answers there.
             Failed: Redis does not let us in.
@@ -94,15 +103,18 @@ class Connection(asyncio.Protocol):
         connection = cls(patience_s, on_lost)
         loop = connection._loop
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(max(patience_s, CONNECTING_S)):
                 if address.path is not None:
                     await loop.create_unix_connection(lambda: connection, address.path)
                 else:
-                    context = ssl.create_default_context() if address.tls else None
                     await loop.create_connection(lambda: connection, address.host, address.port, ssl=context)
-        except (OSError, TimeoutError):
+        except ssl.SSLCertVerificationError as error:
+            raise Away(f"its certificate is not accepted: {error.verify_message}") from None
+        except ssl.SSLError as error:
+            raise Away(f"TLS failed: {error.reason}") from None
+        except (OSError, UnicodeError):  # A time-out among them, and a host's name that can't be one.
             connection.close()
-            raise Away from None
+            raise Away("it is not there" if context is None else "it is not there, or speaks no TLS") from None
         try:
             if address.password is not None:
                 who = () if address.user is None else (address.user,)

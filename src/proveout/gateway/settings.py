@@ -50,10 +50,12 @@ class CacheSettings:
 
 @dataclass(frozen=True, slots=True)
 class RedisSettings:
-    """Where gateways share limits and answers. An answer that takes longer than `patience_s` is not waited for."""
+    """Where gateways share limits and answers. An answer that takes longer than `patience_s` is not waited for. `ca`
+    are the certificates of the authority that vouches for it, where those of this machine don't."""
 
     url: str | Secret
     patience_s: float = 0.25
+    ca: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)

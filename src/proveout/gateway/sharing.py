@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakSet
@@ -76,11 +77,12 @@ class Link:
     def __init__(self, settings: RedisSettings, on_change: Callable[[bool], object]) -> None:
         """
         Raises:
-            LookupError: the address's secret is not set.
-            ValueError: the address is none.
+            LookupError: a secret is not set.
+            ValueError: the address is none, or the authority's certificates are none.
         """
         url = settings.url if isinstance(settings.url, str) else settings.url.resolve()
         self._address = Address.parse(url)
+        self._context = _tls(settings) if self._address.tls else None
         self._patience_s = settings.patience_s
         self._on_change = on_change
         self._connection: Connection | None = None
@@ -126,14 +128,14 @@ class Link:
     async def _connect(self) -> bool:
         self._lost.clear()
         try:
-            connection = await Connection.opened(self._address, self._patience_s, self._lost.set)
+            connection = await Connection.opened(self._address, self._patience_s, self._lost.set, self._context)
             try:
                 await connection.call("SCRIPT", "LOAD", _ADMIT)
             except (Away, Failed):
                 connection.close()
                 raise
         except (Away, Failed) as error:
-            self._tell_away("it is not there" if isinstance(error, Away) else f"it says {error.code}")
+            self._tell_away(f"it says {error.code}" if isinstance(error, Failed) else str(error) or "it does not answer")
             return False
         self._connection = connection
         log.info("Redis is there: limits and cache are shared")
@@ -159,6 +161,18 @@ class Link:
             log.warning("Redis is away (%s): limits and cache hold for this process alone", why)
         self._told = True
         self._on_change(False)
+
+
+def _tls(settings: RedisSettings) -> ssl.SSLContext:
+    """Verifies Redis by the declared authority alone, or else by the system's store.
+
+    Raises:
+        LookupError, ValueError: the authority's certificates can't be read.
+    """
+    try:
+        return ssl.create_default_context(cadata=None if settings.ca is None else settings.ca.resolve())
+    except (ssl.SSLError, UnicodeError):
+        raise ValueError("`ca` holds no PEM certificates") from None
 
 
 class Sharing:

@@ -17,6 +17,7 @@ FILES = {
     "change": ("services/NAME/changes/NAME.yaml", "ChangeFile"),
     "environment": ("environments/NAME.yaml", "EnvironmentFile"),
     "prices": ("prices.yaml", "PricesFile"),
+    "gateway": ("gateway.yaml", "GatewayFile"),
 }
 """Each kind of file, where it lies, and its shape."""
 
@@ -37,7 +38,7 @@ _KINDS_OF_VALUES = """\
 
 def export_schemas() -> dict[str, dict[str, Any]]:
     """A JSON Schema (draft 2020-12) for each kind of file: project, service, variant, prompt, change, environment,
-    prices.
+    prices, gateway.
     """
     from pydantic.json_schema import GenerateJsonSchema
 
@@ -194,7 +195,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_kind(schema.get('items', {}))}"
     if schema.get("type") == "object":
-        inner = schema.get("additionalProperties")
+        inner = schema.get("additionalProperties", next(iter(schema.get("patternProperties", {}).values()), None))
         return f"keys with {_kind(inner)}" if isinstance(inner, dict) and inner else "keys with values"
     words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`"}
     return words.get(str(schema.get("type")), "anything")

@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -239,9 +239,10 @@ class RedisServer:
 
     _pid = 0
 
-    def __init__(self, program: str, folder: Path, password: str | None) -> None:
+    def __init__(self, program: str, folder: Path, password: str | None, others: Mapping[str, str]) -> None:
         self._program = program
         self._folder = folder
+        self._others = others
         self._keeper: subprocess.Popen[Any] | None = None
         self.password = password
         self.port = free_port()
@@ -260,6 +261,7 @@ class RedisServer:
         options = {"bind": "127.0.0.1", "port": str(self.port), "save": "", "appendonly": "no", "loglevel": "warning"}
         if self.password is not None:
             options["requirepass"] = self.password
+        options |= self._others
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         self._keeper = _kept([self._program, *arguments], self._folder)
         wait_until(self._answers, "Redis to answer")
@@ -317,15 +319,15 @@ class RedisServer:
 
 
 @contextlib.contextmanager
-def redis_server(password: str | None = None) -> Iterator[RedisServer]:
-    """An empty Redis server, stopped at the end.
+def redis_server(password: str | None = None, others: Mapping[str, str] | None = None) -> Iterator[RedisServer]:
+    """An empty Redis server with these other settings, stopped at the end.
 
     Raises:
         ServerUnavailable: Redis is not installed.
     """
     program = _program("redis-server", "Redis")
     with tempfile.TemporaryDirectory(prefix="proveout-redis-", ignore_cleanup_errors=True) as folder:
-        server = RedisServer(program, Path(folder), password)
+        server = RedisServer(program, Path(folder), password, others or {})
         try:
             server.start()
             yield server

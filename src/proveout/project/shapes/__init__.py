@@ -4,6 +4,7 @@ messages.
 
 from proveout.project.shapes._base import Shape
 from proveout.project.shapes.files import ChangeFile, EnvironmentFile, PricesFile, PriceShape, ProjectFile
+from proveout.project.shapes.gateway import GatewayFile
 from proveout.project.shapes.model import FAMILY_OF_PROVIDER, ModelShape
 from proveout.project.shapes.rollout import ROLLOUT_STEPS, RolloutShape
 from proveout.project.shapes.service import ServiceFile
@@ -20,6 +21,7 @@ __all__ = [
     "ROLLOUT_STEPS",
     "ChangeFile",
     "EnvironmentFile",
+    "GatewayFile",
     "ModelShape",
     "PairShape",
     "PriceShape",
