@@ -262,6 +262,78 @@ def test_a_five_point_drop_is_caught_soon_and_an_equal_challenger_stays() -> Non
     assert sum(world.run(3_000).status == "rolled_back" for world in equal) == 0
 
 
+def slow_copies(number: int, challenger: bool, random_: random.Random) -> dict[str, Any]:
+    """The challenger takes three times as long."""
+    return {"e2e": random_.lognormvariate(-1, 0.3) * (3 if challenger else 1), "ok": random_.random() < 0.9}
+
+
+def test_copies_that_are_slow_are_shown_and_neither_roll_back_nor_count_once_users_see_the_challenger() -> None:
+    """Copies are answered beside the answers that users wait for, on the same machine."""
+    steps = (Shadow(requests=300), Canary(weight=0.5, requests=400), Canary(weight=0.5, requests=10**6))
+    world = World(new_rollout(*steps), slow_copies, every=10)
+    while isinstance(world.rollout.current, Shadow):
+        world.request()
+        world.decide()
+    assert world.evidence is not None
+    assert world.evidence.step_requests == (300, 300)
+    shown = next(found for found in world.evidence.signals if found.signal == "latency")
+    assert not shown.decides
+    assert shown.e_worse > 1e6
+    world.answer = rates(0.1, 0.1)
+    assert world.run(3_000).status == "running"
+    assert world.rollout.step == 2
+    world.answer = slow_copies
+    assert world.run(2_000).status == "rolled_back"
+    assert world.rollout.reason.startswith("latency is worse")
+
+
+def crowd(world: World, requests: int, slower: float = 1.0) -> None:
+    """Users send at once, in crowds that grow while the machine is slow; they are recorded as they are answered."""
+    random_ = random.Random(world.seed)
+    load, left = 1.0, requests
+    while left > 0 and world.rollout.status == "running":
+        if random_.random() < 0.1:
+            load = random_.choice([1.0, 1.0, 1.0, 4.0, 8.0])
+        waiting = random_.choice([4, 8, 16, 32])
+        challengers = [random_.random() < world.rollout.share for _ in range(waiting)]
+        times = [
+            load * (1 + place / 2) * random_.lognormvariate(0, 0.2) * (slower if challenger else 1.0)
+            for place, challenger in enumerate(challengers)
+        ]
+        for time, challenger in sorted(zip(times, challengers, strict=True)):
+            world.number += 1
+            world.answer = lambda n, c, r, time=time: {"e2e": time}
+            world.serve(challenger)
+        world.decide()
+        left -= waiting
+
+
+@pytest.mark.parametrize("weight", [0.05, 0.5])
+def test_load_that_both_variants_share_is_not_taken_for_the_challengers(weight: float) -> None:
+    """Of requests that are sent at once the slow ones are recorded last; so is the one that completes a comparison."""
+    differences = []
+    for seed in range(4):
+        world = World(new_rollout(Canary(weight=weight, requests=10**6)), rates(0.1, 0.1), seed=seed)
+        crowd(world, 4_000)
+        assert world.rollout.status == "running"
+        latency = _found(world, "latency")
+        assert latency.low is not None
+        assert latency.high is not None
+        differences.append((latency.low + latency.high) / 2)
+    assert -0.15 < sum(differences) / 4 < -0.03  # Below 0: what is within the margin counts for the challenger.
+
+
+def test_a_challenger_that_is_slower_is_found_among_shared_load() -> None:
+    world = World(new_rollout(Canary(weight=0.25, requests=10**6)), rates(0.1, 0.1), seed=1)
+    crowd(world, 3_000, slower=2.5)
+    assert world.rollout.reason.startswith("latency is worse")
+
+
+def _found(world: World, signal: str) -> Reading:
+    evidence = world.gathering.evidence(world.rollout, world.now)
+    return next(one for one in evidence.signals if one.signal == signal)
+
+
 Event = tuple[str, int]
 EVENTS = st.lists(
     st.tuples(

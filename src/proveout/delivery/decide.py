@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proveout.delivery.evidence import MISMATCH_ALPHA, Evidence
 from proveout.delivery.signals import Reading
-from proveout.delivery.state import Action, Hold, RollBack, Rollout, Shadow, Stop
+from proveout.delivery.state import Action, Hold, RollBack, Rollout, Stop
 from proveout.delivery.strategies import strategy_of
 
 
@@ -16,13 +16,7 @@ def decide(state: Rollout, evidence: Evidence) -> Action:
         return Hold(state.reason)
     if evidence.killed is not None:
         return RollBack(f"kill switch: {evidence.killed} of {state.challenger.variant}", ("errors",))
-    # Copies are answered beside the answers that users wait for: what they take says nothing of their speed alone.
-    speed = {"latency"} if isinstance(state.current, Shadow) else set[str]()
-    worse = [
-        reading
-        for reading in evidence.signals
-        if reading.verdict == "worse" and reading.decides and reading.signal not in speed
-    ]
+    worse = [reading for reading in evidence.signals if reading.verdict == "worse" and reading.decides]
     if worse:
         return RollBack(
             "; ".join(_worse_in_words(reading) for reading in worse), tuple(reading.signal for reading in worse)

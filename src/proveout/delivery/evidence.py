@@ -9,6 +9,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -32,10 +33,14 @@ from proveout.statistics import Estimate
 from proveout.statistics.bandits import Batch
 from proveout.statistics.ratio_mismatch import mismatch_evidence
 from proveout.statistics.running import Clustering, RunningTest
-from proveout.storage.records import Feedback, Trace
+from proveout.storage.records import Feedback, Trace, coin
 
 CHAMPIONS_PER_BLOCK = 3
-"""A single request of the champion would make a poor comparison; waiting for more lets traffic drift meanwhile."""
+"""A single request of the champion would make a poor comparison."""
+
+LEAST_WINDOW = 32
+PER_WINDOW = 4
+"""Requests of the variant that serves less in one window of traffic, about; and never fewer requests than that."""
 
 MISMATCH_ALPHA = 0.001
 """Chance of ever taking a right split of the traffic for a wrong one."""
@@ -81,13 +86,26 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     late: tuple[str, ...] = ()
 
 
+class _Value(NamedTuple):
+    """One value of one variant. `whose` is the unit, or the request where each is one of its own."""
+
+    arm: int
+    value: float
+    whose: str
+    unit: str | None
+
+
+Block = tuple[list[_Value], list[_Value]]
+"""Values of the champion and of the challenger that are compared with each other."""
+
+
 @dataclass
 class _Comparison:
-    """One signal's blocks of traffic and its running test."""
+    """One signal's windows of traffic and its running test."""
 
     signal: Signal
     test: RunningTest
-    open: dict[int, tuple[list[float], list[float]]] = field(default_factory=dict[int, tuple[list[float], list[float]]])
+    open: dict[int, list[_Value]] = field(default_factory=dict[int, list[_Value]])
     clusters: tuple[Clustering, Clustering] = field(default_factory=lambda: (Clustering(), Clustering()))
     counts: list[int] = field(default_factory=lambda: [0, 0])
     totals: list[float] = field(default_factory=lambda: [0.0, 0.0])
@@ -98,29 +116,35 @@ class _Comparison:
         margin = signal.margin if signal.kind == "rate" else 0.0
         return cls(signal, RunningTest(margin=margin, higher_is_better=signal.higher_is_better, purses=PURSES))
 
-    def note(self, arm: int, epoch: int, value: float, unit: str | None) -> None:
+    def note(self, arm: int, value: float) -> None:
         """Count a value, whether or not it will be compared."""
         self.counts[arm] += 1
         if self.signal.kind == "rank":
             self.values[arm].append(value)
         else:
             self.totals[arm] += value
-        if unit is not None and math.isfinite(value):
-            scale = math.log(value) if self.signal.kind == "rank" and value > 0 else value
-            self.clusters[arm].add(unit, scale, (epoch, len(self.test)))
 
-    def add(self, arm: int, epoch: int, value: float) -> None:
-        """Put a value into its epoch's open block, which closes once it has enough of both variants. That rests on who
-        served alone and never on how well, so that it can't favour anybody.
+    def add(self, epoch: int, value: _Value, share: float) -> None:
+        """Put a value into its epoch's open window, and compare what is in it once it is full. How many requests that
+        takes rests on the challenger's share alone and never on who came last or how well, so that it can't favour
+        anybody.
         """
-        block = self.open.setdefault(epoch, ([], []))
-        block[arm].append(value)
-        if len(block[0]) >= CHAMPIONS_PER_BLOCK and block[1]:
+        window = self.open.setdefault(epoch, [])
+        window.append(value)
+        rarer = max(min(share, 1 - share), 1e-6)
+        if len(window) >= max(LEAST_WINDOW, math.ceil(PER_WINDOW / rarer)):
             del self.open[epoch]
-            self.compare(block[0], block[1])
+            for block in _blocks(window):
+                self.compare(block)
 
-    def compare(self, champion: list[float], challenger: list[float]) -> None:
+    def compare(self, block: Block) -> None:
+        for arm, side in enumerate(block):
+            for _, value, _, unit in side:
+                if unit is not None and math.isfinite(value):
+                    scale = math.log(value) if self.signal.kind == "rank" and value > 0 else value
+                    self.clusters[arm].add(unit, scale, len(self.test))
         self.test.design_effect = max(clusters.design_effect for clusters in self.clusters)
+        champion, challenger = ([one.value for one in side] for side in block)
         if self.signal.kind == "rate":
             self.test.add(sum(challenger) / len(challenger) - sum(champion) / len(champion))
             return
@@ -191,6 +215,9 @@ class _Seen(msgspec.Struct, frozen=True):
     unit: str | None
     pair: str | None
 
+    def value(self, trace: str, value: float) -> _Value:
+        return _Value(self.arm, value, self.unit or trace, self.unit)
+
 
 class Gathering:
     """Takes traces and feedback of one rollout in the order of commits, and says what they amount to."""
@@ -201,6 +228,12 @@ class Gathering:
         self._by_user = rollout.unit == "user"
         self._watch = watch
         self._comparisons = {name: _Comparison.of(signal) for name, signal in watch.signals.items()}
+        # Copies are answered beside the answers that users wait for: what they take is shown, and is no evidence.
+        self._of_copies = {
+            name: _Comparison.of(msgspec.structs.replace(watch.signals[name], decides=False))
+            for name in SPEED
+            if name in watch.signals
+        }
         self._declared = {score.name for score in watch.expected}
         self._scores = 0
         self._due: dict[int, list[int]] = defaultdict(lambda: [0, 0])
@@ -209,7 +242,7 @@ class Gathering:
             self._comparison(score.name)
         self._seen: dict[str, _Seen] = {}
         self._scored: set[tuple[str, str]] = set()
-        self._pairs: dict[tuple[str, str], tuple[int, float]] = {}
+        self._pairs: dict[tuple[str, str], _Value] = {}
         self._known_units: set[str] = set()
         self._met = 0
         self._split: dict[int, tuple[list[int], float]] = {}
@@ -233,7 +266,7 @@ class Gathering:
             return  # Asked for by name: nobody drew it.
         unit = trace.unit if self._by_user else None
         pair = trace.shadow_of or (trace.id if arm == 0 else None)
-        self._seen[trace.id] = _Seen(arm, trace.epoch, unit, pair)
+        seen = self._seen[trace.id] = _Seen(arm, trace.epoch, unit, pair)
         self._due[trace.epoch][arm] += self._watch.is_due(trace)
         values = dict(self._watch.values(trace))
         if arm == 1:
@@ -245,13 +278,13 @@ class Gathering:
             self._keep_worst(trace.id, values)
         if shadowed or not drawn:
             for name, value in values.items():
-                self._pair(name, str(pair), arm, value, unit, trace.epoch)
+                self._pair(name, str(pair), seen.value(trace.id, value), trace.epoch)
             return
         self._count(trace, arm, unit)
         self._reward(trace.epoch, False, arm, 1.0 - float(failed_request(trace) or trace.valid is False))
         for name, value in values.items():
-            self._comparisons[name].note(arm, trace.epoch, value, unit)
-            self._comparisons[name].add(arm, trace.epoch, value)
+            self._comparisons[name].note(arm, value)
+            self._comparisons[name].add(trace.epoch, seen.value(trace.id, value), self._propensity[trace.epoch])
 
     def observe_feedback(self, feedback: Feedback) -> None:
         """A score; of several for one trace and name the first counts, because a bet can't be taken back."""
@@ -272,15 +305,15 @@ class Gathering:
         if seen.arm == 1 and good < 0.5:
             self._keep(name, feedback.trace)
         if name == AGREEMENT:
-            self._agree(comparison, seen, value)
+            self._agree(comparison, seen, seen.value(feedback.trace, value))
         elif seen.epoch in self._propensity:
-            comparison.note(seen.arm, seen.epoch, value, seen.unit)
-            comparison.add(seen.arm, seen.epoch, value)
+            comparison.note(seen.arm, value)
+            comparison.add(seen.epoch, seen.value(feedback.trace, value), self._propensity[seen.epoch])
             self._paid = self._paid or name
             if name == self._paid:
                 self._reward(seen.epoch, True, seen.arm, good)
         elif seen.pair is not None:
-            self._pair(name, seen.pair, seen.arm, value, seen.unit, seen.epoch)
+            self._pair(name, seen.pair, seen.value(feedback.trace, value), seen.epoch)
 
     def knows(self, trace: str) -> bool:
         """Whether a trace is one of this rollout's."""
@@ -295,6 +328,7 @@ class Gathering:
         newest = [time for epoch, time in self._newest.items() if epoch >= rollout.step_epoch]
         paid = self._paid is not None
         newest_rewards = self._rewards.get((rollout.epoch, paid), ())
+        copies = self._of_copies if isinstance(rollout.current, Shadow) else {}
         return Evidence(
             now=now,
             requests=_sums(everywhere),
@@ -302,7 +336,7 @@ class Gathering:
             newest=max(newest, default=None),
             signals=tuple(
                 found.reading(intervals)
-                for name, found in self._comparisons.items()
+                for name, found in {**self._comparisons, **copies}.items()
                 if any(found.counts) or name in self._declared
             ),
             mismatch=mismatch_evidence([(counts, (1 - share, share)) for counts, share in self._split.values()]),
@@ -328,14 +362,14 @@ class Gathering:
             comparison = self._comparisons[name] = _Comparison.of(signal)
         return comparison
 
-    def _agree(self, comparison: _Comparison, seen: _Seen, value: float) -> None:
+    def _agree(self, comparison: _Comparison, seen: _Seen, copy: _Value) -> None:
         """Hold a copy's agreement against what it must reach, or against full agreement where that is only shown."""
         if seen.arm == 0:
             return
         wanted = 1.0 if self._watch.agreement is None else self._watch.agreement
-        comparison.note(0, seen.epoch, wanted, None)
-        comparison.note(1, seen.epoch, value, seen.unit)
-        comparison.compare([wanted], [value])
+        comparison.note(0, wanted)
+        comparison.note(1, copy.value)
+        comparison.compare(([_Value(0, wanted, copy.whose, None)], [copy]))
 
     def _late(self, rollout: Rollout) -> Iterator[str]:
         """Declared scores that the present step has too few of: missing ones, and those that are yet to come."""
@@ -386,19 +420,19 @@ class Gathering:
             for champion, challenger in self._rewards.get((epoch, paid), ())
         )
 
-    def _pair(self, name: str, pair: str, arm: int, value: float, unit: str | None, epoch: int) -> None:
+    def _pair(self, name: str, pair: str, value: _Value, epoch: int) -> None:
         """Compare an answer with its twin's once both are there."""
         other = self._pairs.pop((name, pair), None)
-        if other is None or other[0] == arm:
-            self._pairs[(name, pair)] = (arm, value)
+        if other is None or other.arm == value.arm:
+            self._pairs[(name, pair)] = value
             if len(self._pairs) > _MOST_WAITING:
                 del self._pairs[next(iter(self._pairs))]
             return
-        both = {arm: value, other[0]: other[1]}
-        comparison = self._comparisons[name]
-        for side in (0, 1):
-            comparison.note(side, epoch, both[side], unit)
-        comparison.compare([both[0]], [both[1]])
+        champion, challenger = (value, other) if value.arm == 0 else (other, value)
+        comparison = self._of_copies.get(name) or self._comparisons[name]
+        for side in (champion, challenger):
+            comparison.note(side.arm, side.value)
+        comparison.compare(([champion], [challenger]))
         if name == "errors":
             self._by_epoch[epoch][0] += 1
             self._by_epoch[epoch][1] += 1
@@ -418,6 +452,30 @@ class Gathering:
 _MOST_KEPT = 200
 _NO_INTERVAL = Estimate(math.nan, math.nan, math.nan, 0)
 _MOST_WAITING = 100_000
+
+
+def _blocks(window: list[_Value]) -> Iterator[Block]:
+    """Comparisons of the values in a window, in an order that has nothing to do with who was quick or came last: of
+    requests that are sent together, the slow ones are recorded last, and so is the one that completes a block. Those
+    of one unit stay together; whatever completes no block of its own joins the last one.
+    """
+    units: dict[str, list[_Value]] = defaultdict(list)
+    for value in window:
+        units[value.whose].append(value)
+    found: list[Block] = []
+    open: Block = ([], [])
+    for whose in sorted(units, key=lambda whose: (coin(whose), whose)):
+        for value in units[whose]:
+            open[value.arm].append(value)
+        if len(open[0]) >= CHAMPIONS_PER_BLOCK and open[1]:
+            found.append(open)
+            open = ([], [])
+    if found:
+        found[-1][0].extend(open[0])
+        found[-1][1].extend(open[1])
+    elif open[0] and open[1]:
+        found.append(open)
+    yield from found
 
 
 def _above(value: float, other: float, margin: float) -> int:

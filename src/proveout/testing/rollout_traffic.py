@@ -99,13 +99,18 @@ class World:
         unit = self.unit_of(self.number, self.random)
         draw = self.random.random() if unit is None else self._units.setdefault(unit, self.random.random())
         challenger = draw < real
-        self._serve(challenger, share if challenger else 1 - share, unit, None)
+        self.serve(challenger, share if challenger else 1 - share, unit, None)
         if self.rollout.shadow:
-            self._serve(True, 1.0, unit, f"t{self.number}")
+            self.serve(True, 1.0, unit, f"t{self.number}")
         while self._late and self._late[0][0] <= self.number:
             self.gathering.observe_feedback(self._late.pop(0)[1])
 
-    def _serve(self, challenger: bool, propensity: float, unit: str | None, shadow_of: str | None) -> None:
+    def serve(
+        self, challenger: bool, propensity: float | None = None, unit: str | None = None, shadow_of: str | None = None
+    ) -> None:
+        """One answer of one variant; drawn by its weight unless said otherwise."""
+        if propensity is None:
+            propensity = self.rollout.share if challenger else 1 - self.rollout.share
         fields = dict(self.answer(self.number, challenger, self.random))
         ok = fields.pop("ok", None)
         arm = CHALLENGER if challenger else CHAMPION
