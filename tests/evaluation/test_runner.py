@@ -141,6 +141,30 @@ def test_a_refused_key_is_noticed_at_once():
     assert len(refused.requests) == 3
 
 
+def test_one_arm_that_is_down_ends_it_however_well_the_other_answers():
+    down = Scripted(lambda _: ModelError("connection refused", kind="connect"))
+    table = run(examples(10_000), [Scripted(same), down], concurrency=4)
+    assert table.aborted is not None
+    assert "calls of v1 failed" in table.aborted
+    assert len(down.requests) < GIVE_UP_AFTER + 8
+
+
+def test_a_key_that_only_one_arm_is_refused_is_noticed_as_soon():
+    refused = Scripted(lambda _: ModelError("401 bad key", kind="auth"))
+    table = run(examples(1_000), [Scripted(same), refused], concurrency=1)
+    assert table.aborted is not None
+    assert len(refused.requests) == 3
+
+
+def test_what_was_not_recorded_or_is_refused_at_the_beginning_does_not_end_it():
+    gaps = Scripted(lambda r: ModelError("not recorded", kind="no_recording") if int(same(r)) < 90 else same(r))
+    table = run(examples(100), [Scripted(same), gaps])
+    assert (table.aborted, len(table)) == (None, 200)
+    too_long = Scripted(lambda r: ModelError("400", kind="bad_request") if int(same(r)) < 10 else same(r))
+    table = run(examples(100), [too_long], concurrency=1)
+    assert (table.aborted, len(table)) == (None, 100)
+
+
 def test_scattered_failures_do_not_end_it():
     table = run(examples(400), [Scripted(lambda r: ModelError("x", kind="cut") if int(same(r)) % 10 == 0 else "a")])
     assert table.aborted is None

@@ -26,7 +26,7 @@ from proveout.project.records import Example, Variant
 AnyScorer = Scorer | ModelScorer | PairwiseScorer
 
 GIVE_UP_AFTER = 20
-"""An evaluation stops early once this many calls have failed and they are most of the calls made: the endpoint is
+"""An evaluation stops early once this many calls of one arm have failed and they are most of its calls: its endpoint is
 down."""
 
 
@@ -122,8 +122,8 @@ class _Evaluation:
         self.table = ScoreTable([metric.name for metric in metrics])
         self.pairwise = any(isinstance(metric.scorer, PairwiseScorer) for metric in metrics)
         self.waiting: dict[tuple[int, int], tuple[_Call, Generation | None, Attempt | None, ModelError | None]] = {}
-        self.failures = 0
-        self.done = 0
+        self.failures = [0 for _ in arms]
+        self.done = [0 for _ in arms]
 
     async def run(self, work: Iterable[Task], concurrency: int) -> ScoreTable:
         calls = self._calls(work)
@@ -271,17 +271,19 @@ class _Evaluation:
         )
         for observer in self.observers:
             observer(finished)
-        self._watch(failure)
+        self._watch(call.arm, failure)
 
-    def _watch(self, failure: ModelError | None) -> None:
-        self.done += 1
-        if failure is None:
+    def _watch(self, arm: int, failure: ModelError | None) -> None:
+        self.done[arm] += 1
+        if failure is None or failure.kind == "no_recording":
             return
-        self.failures += 1
-        if failure.kind in ("auth", "bad_request") and self.failures == self.done >= 3:
-            raise Halted(f"every call so far was refused: {failure}")
-        if self.failures >= GIVE_UP_AFTER and self.failures > self.done / 2:
-            raise Halted(f"{self.failures} of {self.done} calls failed, the last with: {failure}")
+        self.failures[arm] += 1
+        failed, done = self.failures[arm], self.done[arm]
+        name = self.arms[arm].variant.name
+        if failure.kind == "auth" and failed == done >= 3:
+            raise Halted(f"every call of {name} so far was refused: {failure}")
+        if failed >= GIVE_UP_AFTER and failed > done / 2:
+            raise Halted(f"{failed} of {done} calls of {name} failed, the last with: {failure}")
 
 
 def request_of(variant: Variant, example: Example, repeat: int = 0, *, stream: bool = False) -> Request:
