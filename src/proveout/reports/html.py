@@ -6,20 +6,16 @@ script are allowed by their hashes (Content Security Policy), and nothing else i
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from proveout.reports import figures, money, words
 from proveout.reports.changes import Piece, changes
-from proveout.reports.charts import Forest, gate_chart, histogram_chart, variants_chart
-from proveout.reports.money_charts import month_chart, staircase_chart, tornado_chart, waste_chart
-from proveout.reports.text import clip_told, counted, phrase, visible
+from proveout.reports.charts import Forest, histogram_chart
+from proveout.reports.page import page_environment, page_source, source_hash
+from proveout.reports.text import clip_told, phrase, visible
 
 if TYPE_CHECKING:
     from proveout.gates.scorecard import Flip, Scorecard
@@ -51,19 +47,17 @@ class ShownFlip:
 
 def render_html(scorecard: Scorecard) -> str:
     """One page of at most a megabyte."""
-    environment = _environment()
-    style, script = _source("scorecard.css") + _source("money.css"), _source("scorecard.js")
+    template = page_environment().get_template("scorecard.html")
+    style, script = page_source("scorecard.css") + page_source("money.css"), page_source("scorecard.js")
     flips, left_out = _fitting_flips(scorecard)
     parts = words.worst_first(scorecard)[:MOST_SLICES]
     scale = figures.slice_scale(parts[0], scorecard) if parts else figures.Scale("share")
-    return environment.get_template(
-        "scorecard.html"
-    ).render(
+    return template.render(
         card=scorecard,
         style=Markup(style),  # noqa: S704 (our own file)
         script=Markup(script),  # noqa: S704 (our own file)
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+        style_hash=source_hash(style),
+        script_hash=source_hash(script),
         gates=[(gate, figures.gate_scale(gate)) for gate in scorecard.gates[:MOST_GATES]],
         gates_left_out=max(0, len(scorecard.gates) - MOST_GATES),
         measures=[(measure, figures.measure_scale(measure)) for measure in scorecard.measures[:200]],
@@ -81,7 +75,7 @@ def render_html(scorecard: Scorecard) -> str:
 
 def _fitting_flips(scorecard: Scorecard) -> tuple[Markup, int]:
     """All flips as HTML with as much of their texts as fits; and how many are left out because that is too much."""
-    template = _environment().get_template("flip.html")
+    template = page_environment().get_template("flip.html")
     kept = sorted(scorecard.flips[:MOST_FLIPS], key=lambda flip: flip.direction != "worse")
     done: list[str] = []
     for limit in LIMITS:
@@ -115,43 +109,3 @@ def _shown(flip: Flip, limit: int) -> ShownFlip:
 
 def _clipped(text: str, limit: int) -> str:
     return visible(clip_told(text, limit))
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("proveout.reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(_vocabulary())
-    environment.filters.update(safe_line=phrase, visible=visible)
-    return environment
-
-
-def _vocabulary() -> dict[str, Any]:
-    return {
-        "figures": figures,
-        "money": money,
-        "words": words,
-        "counted": counted,
-        "gate_chart": gate_chart,
-        "variants_chart": variants_chart,
-        "month_chart": month_chart,
-        "tornado_chart": tornado_chart,
-        "waste_chart": waste_chart,
-        "staircase_chart": staircase_chart,
-    }
-
-
-@cache
-def _source(file: str) -> str:
-    loader = _environment().loader
-    assert loader is not None
-    return loader.get_source(_environment(), file)[0]
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
