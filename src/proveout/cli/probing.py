@@ -43,7 +43,7 @@ def probe(url: str, *, model: str | None, key: str | None, json: Path | None) ->
 
 
 async def _probed(url: str, model: str | None, key: str | None) -> ProbeReport:
-    from proveout.models._base import ModelError
+    from proveout.models import ModelError
     from proveout.models.probe import probe
     from proveout.project.records import Secret
     from proveout.wire import Client

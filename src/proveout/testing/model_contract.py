@@ -19,7 +19,7 @@ from typing import Any, get_args
 import msgspec
 
 from proveout import wire
-from proveout.models._base import FinishReason, Generation, Model, ModelError, Request
+from proveout.models import FinishReason, Generation, Model, ModelError, Request
 from proveout.project.records import Message
 
 KINDS = frozenset(

@@ -13,7 +13,6 @@ from proveout.project.shapes.model import FAMILY_OF_PROVIDER
 from proveout.testing.faults import Answer
 
 CHAT = "/chat/completions"
-KEYED = ModelSpec("openai", "m", key=Secret("env:KEY"))
 
 
 def test_every_provider_that_can_be_declared_can_be_opened() -> None:
