@@ -51,7 +51,8 @@ def test_kept_calls_are_reused_only_where_that_is_wanted(tmp_path: Path):
     async def both() -> tuple[Generation | None, Generation | None]:
         with open_store(f"sqlite:///{tmp_path}/store.db") as store:
             await StoredCalls(store.calls).put(b"key", Generation(text="kept"))
-            return StoredCalls(store.calls).get(b"key"), StoredCalls(store.calls, read=False).get(b"key")
+            calls, unread = StoredCalls(store.calls), StoredCalls(store.calls, read=False)
+            return await calls.get(b"key"), await unread.get(b"key")
 
     kept, fresh = asyncio.run(both())
     assert kept is not None

@@ -59,7 +59,7 @@ class MemoryCache:
     def __init__(self) -> None:
         self.kept: dict[bytes, Generation] = {}
 
-    def get(self, key: bytes) -> Generation | None:
+    async def get(self, key: bytes) -> Generation | None:
         return self.kept.get(key)
 
     async def put(self, key: bytes, generation: Generation) -> None:

@@ -23,7 +23,7 @@ class StoredCalls:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def get(self, key: bytes) -> Generation | None:
+    async def get(self, key: bytes) -> Generation | None:
         kept = self._calls.get(key)
         return None if kept is None else msgspec.json.decode(kept, type=Generation)
 

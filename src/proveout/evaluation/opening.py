@@ -32,14 +32,15 @@ class Limits(Protocol):
 class OpenModels:
     """The opened models of one run, by specification; closed together. Also what scorers call models through.
 
-    `spent_on_scorers` is what judges have cost so far, in dollars; None once a call had no known price.
+    `spent_on_scorers` is what judges have cost so far, in dollars; None once a call had no known price. A `budget` given
+    takes the place of the one that the limits make.
     """
 
-    def __init__(self, project: Project, store: Store, limits: Limits) -> None:
+    def __init__(self, project: Project, store: Store, limits: Limits, budget: Budget | None = None) -> None:
         self._pool = ModelPool(
             prices=project.prices,
             cache=StoredCalls(store.calls, read=limits.cache),
-            budget=Budget(max_calls=limits.max_calls, max_cost_usd=limits.max_cost),
+            budget=budget or Budget(max_calls=limits.max_calls, max_cost_usd=limits.max_cost),
         )
         self.spent_on_scorers: float | None = 0.0
 

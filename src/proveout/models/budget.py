@@ -61,6 +61,11 @@ class Budget:
         """Dollars charged so far; calls of unknown price are not in it."""
         return self._spent / _PICO
 
+    @property
+    def let_out_usd(self) -> float:
+        """Dollars charged, and what calls in flight may still cost."""
+        return (self._spent + self._aside) / _PICO
+
     async def reserve(self, ceiling_usd: float | None) -> Reservation:
         """Put a call and its worst case aside; waits while only calls in flight are in the way.
 

@@ -90,7 +90,7 @@ class Cached:
         price: Price | None,
         in_flight: dict[bytes, list[asyncio.Future[Generation]]],
     ) -> None:
-        """`in_flight`: who waits for which call that is being made; shared by all models of one cache."""
+        """`in_flight`: who waits for which call that is being looked up or made; shared by all models of one cache."""
         self._model = model
         self._cache = cache
         self._keys = keys
@@ -106,12 +106,9 @@ class Cached:
         """
         key = self._keys.key(request)
         while True:
-            kept = self._cache.get(key)
-            if kept is not None:
-                return self._from_cache(kept)
             waiting = self._in_flight.get(key)
             if waiting is None:
-                return await self._call(key, request)
+                return await self._found_or_made(key, request)
             future: asyncio.Future[Generation] = asyncio.get_running_loop().create_future()
             waiting.append(future)
             try:
@@ -122,11 +119,15 @@ class Cached:
     async def aclose(self) -> None:
         await self._model.aclose()
 
-    async def _call(self, key: bytes, request: Request) -> Generation:
+    async def _found_or_made(self, key: bytes, request: Request) -> Generation:
         waiting = self._in_flight[key] = []
         try:
-            generation = await self._model.generate(request)
-            await self._cache.put(key, generation)
+            kept = await self._cache.get(key)
+            if kept is not None:
+                generation = self._from_cache(kept)
+            else:
+                generation = await self._model.generate(request)
+                await self._cache.put(key, generation)
         except BaseException as error:
             # Cancelling one caller is no reason for others to go without: the next of them makes the call.
             shared = error if isinstance(error, Exception) else _Abandoned()

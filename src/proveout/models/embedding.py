@@ -71,8 +71,7 @@ class CachedEmbedder:
         found: dict[str, Vector] = {}
         while missing := [text for text in dict.fromkeys(texts) if text not in found]:
             others = {text: self._in_flight[text] for text in missing if text in self._in_flight}
-            mine = [text for text in missing if text not in others and not self._from_cache(text, found)]
-            await self._ask(mine, found)
+            await self._find_or_ask([text for text in missing if text not in others], found)
             for text, future in others.items():
                 vector = await asyncio.shield(future)
                 if vector is not None:
@@ -82,13 +81,17 @@ class CachedEmbedder:
     async def aclose(self) -> None:
         await self._model.aclose()
 
-    async def _ask(self, texts: list[str], found: dict[str, Vector]) -> None:
-        """Ask for these texts. Who waits for one gets its vector, or None where there is none, and asks again."""
+    async def _find_or_ask(self, texts: list[str], found: dict[str, Vector]) -> None:
+        """Look these texts up, and ask for those that are not kept. Who waits for one gets its vector, or None where
+        there is none, and asks again."""
         loop = asyncio.get_running_loop()
         claimed = {text: loop.create_future() for text in texts}
         self._in_flight |= claimed
         try:
-            batches = (texts[start : start + BATCH] for start in range(0, len(texts), BATCH))
+            if self._cache is not None:
+                await asyncio.gather(*(self._look_up(self._cache, text, found) for text in texts))
+            unknown = [text for text in texts if text not in found]
+            batches = (unknown[start : start + BATCH] for start in range(0, len(unknown), BATCH))
             for vectors in await asyncio.gather(*map(self._call, batches)):
                 found |= vectors
         finally:
@@ -103,11 +106,10 @@ class CachedEmbedder:
             await asyncio.gather(*(self._keep(text, vector) for text, vector in vectors.items()))
         return vectors
 
-    def _from_cache(self, text: str, found: dict[str, Vector]) -> bool:
-        kept = None if self._cache is None else self._cache.get(self._keys.key(_request([text])))
+    async def _look_up(self, cache: CallCache, text: str, found: dict[str, Vector]) -> None:
+        kept = await cache.get(self._keys.key(_request([text])))
         if kept is not None:
             found[text] = _unpacked(kept.text, 1)[0]
-        return kept is not None
 
     async def _keep(self, text: str, vector: Vector) -> None:
         assert self._cache is not None

@@ -194,6 +194,7 @@ class Endpoint:
         self._api = api
         self._line = line
         self._failures = line.failures
+        self._at_once = api if isinstance(api, ReadsAtOnce) else None
         self._closed = False
 
     async def generate(self, request: Request) -> Generation:
@@ -251,10 +252,8 @@ class Endpoint:
         stream.on_head(tape.status, tape.headers)
         done = tape.done
         try:
-            api = self._api
-            quick = (
-                stream.streaming and isinstance(api, ReadsAtOnce) and api.read_stream(draft, tape.stamps, tape.pieces)
-            )
+            api = self._at_once if stream.streaming else None
+            quick = api is not None and api.read_stream(draft, tape.stamps, tape.pieces)
             if not quick:
                 for at, piece in zip(tape.stamps, tape.pieces, strict=True):
                     stream.on_data(at, piece)

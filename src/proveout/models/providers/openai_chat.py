@@ -130,23 +130,16 @@ class ChatApi:
     def read_stream(self, draft: Draft, stamps: Sequence[float], pieces: Sequence[bytes]) -> bool:
         """A whole stream at once, where every read brought whole `data:` events and the last said `[DONE]`, as engines
         send it. The chunks of a stream differ in their text alone; once one was parsed, only that is taken from those
-        that are its equal in all else, which costs a tenth."""
-        events: list[tuple[float, bytes]] = []
-        for at, piece in zip(stamps, pieces, strict=True):
-            if not piece.startswith(b"data: ") or not piece.endswith(b"\n\n"):
-                return False
-            if piece.count(b"\n") == 2:
-                events.append((at, piece[6:-2]))
-                continue
-            blocks = piece[6:-2].split(b"\n\ndata: ")
-            if any(b"\n" in block for block in blocks):
-                return False
-            events += [(at, block) for block in blocks]
-        if not events or events.pop()[1] != b"[DONE]":
+        that are its equal in all else: from all that follow at once where they can be told from the last few, which
+        costs a twentieth, and else one by one."""
+        times, events = _events(stamps, pieces)
+        if not events or events.pop() != b"[DONE]":
             return False
         front = back = b""
-        start = end = 0
-        for at, event in events:
+        start = end = place = 0
+        while place < len(events):
+            event, at = events[place], times[place]
+            place += 1
             if start and event.startswith(front) and event.endswith(back):
                 text = event[start:end]
                 if text and b'"' not in text and b"\\" not in text:
@@ -158,6 +151,11 @@ class ChatApi:
             if not start:
                 front, back = _around_text(event, chunk)
                 start, end = len(front), -len(back)
+                if start and (text := _same_but_text(events, place, front, back)):
+                    length = len(text)
+                    draft.text.append(b"".join(text).decode())
+                    draft.stamps.extend(times[place : place + length])
+                    place += length
         draft.ended = True
         return True
 
@@ -201,6 +199,41 @@ class ChatApi:
         finish = choice.get("finish_reason")
         if finish:
             draft.finish = finish_in(finish)
+
+
+def _events(stamps: Sequence[float], pieces: Sequence[bytes]) -> tuple[list[float], list[bytes]]:
+    """The `data:` events of a stream, and when each came; none where a read brought anything else."""
+    if not pieces:
+        return [], []
+    *firsts, last = pieces
+    single = [piece[6:-2] for piece in firsts if piece.startswith(b"data: ") and piece.endswith(b"\n\n")]
+    times = list(stamps[:-1])
+    if len(single) < len(firsts) or b"".join(firsts).count(b"\n") != 2 * len(firsts):
+        single, times, firsts = [], [], pieces  # Some read brought several events, or something else.
+    else:
+        firsts = (last,)
+    for at, piece in zip(stamps[-len(firsts) :], firsts, strict=True):
+        blocks = piece[6:-2].split(b"\n\ndata: ")
+        if not piece.startswith(b"data: ") or not piece.endswith(b"\n\n") or any(b"\n" in block for block in blocks):
+            return [], []
+        single += blocks
+        times += [at] * len(blocks)
+    return times, single
+
+
+def _same_but_text(events: Sequence[bytes], place: int, front: bytes, back: bytes) -> list[bytes]:
+    """The texts of all events from `place` on but for the last few, if they are equal in all but plain text; else
+    none."""
+    end = len(events)
+    while end > place and not events[end - 1].startswith(front):
+        end -= 1
+    if end > place and not events[end - 1].endswith(back):
+        end -= 1
+    start, stop = len(front), -len(back)
+    texts = [event[start:stop] for event in events[place:end] if event.startswith(front) and event.endswith(back)]
+    plain = b"".join(texts)
+    same = len(texts) == end - place and all(texts) and b'"' not in plain and b"\\" not in plain
+    return texts if same else []
 
 
 def _around_text(event: bytes, chunk: Any) -> tuple[bytes, bytes]:
