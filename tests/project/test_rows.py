@@ -145,6 +145,21 @@ def test_any_bytes_are_read_or_reported(tmp_path_factory: pytest.TempPathFactory
 # --- CSV
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_header_shows_what_stands_between_values(table: Any, separator: str) -> None:
+    read = table(f'\ufefftext{separator}label\r\n"a, b; c\td"{separator}x\r\nplain{separator}\r\n')
+    assert read.rows == [(2, {"text": "a, b; c\td", "label": "x"}), (3, {"text": "plain", "label": ""})]
+    assert table(f"text{separator}label\na\n").problems == [(2, "the row has 1 columns, the header 2")]
+
+
+def test_one_column_whose_name_holds_no_separator_is_one_column(table: Any) -> None:
+    assert table("text\nplain\n").rows == [(2, {"text": "plain"})]
+
+
+def test_utf_16_in_csv_is_said_once(table: Any) -> None:
+    assert table("text,label\na,b\nc,d\n".encode("utf-16")).problems == [(1, "it is UTF-16")]
+
+
 def test_records_have_the_line_that_they_begin_on(table: Any) -> None:
     read = table('text,label\n"two\nlines",a\n\nplain,b\n')
     assert read.rows == [(2, {"text": "two\nlines", "label": "a"}), (5, {"text": "plain", "label": "b"})]

@@ -43,8 +43,8 @@ def read_examples(ref: DatasetRef, inputs: Sequence[str], seen: Stamp | None = N
 
     JSONL has one object a line: `input` (an object with the service's inputs; where there is one input, its value
     alone will do), `expected`, and if wanted `id`, `cluster`, `tags`, `source`. CSV has columns named like the inputs
-    (or `input.NAME`) and like the other fields; `tags` are separated by semicolons, and every value is text.
-    `ref.columns` says where a file uses other names (dots reach into nested JSON). Other fields and columns are
+    (or `input.NAME`) and like the other fields, between commas, semicolons or tabs, as the header shows; `tags` are
+    separated by semicolons, and every value is text. `ref.columns` says where a file uses other names (dots reach into nested JSON). Other fields and columns are
     ignored.
 
     An example without an id gets one from its input, which stays the same wherever the row stands; the second example

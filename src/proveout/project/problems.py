@@ -40,11 +40,12 @@ class Problem:
 
 
 class ProjectError(Exception):
-    """A project's files can't be used; `problems` are all that is wrong with them, in order of file and line."""
+    """A project's files can't be used; `problems` are all that is wrong with them, in order of file and line;
+    what has no line comes last of its file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(
-            sorted(problems, key=lambda problem: (problem.file, problem.line or 0, problem.column or 0))
+            sorted(problems, key=lambda one: (one.file, one.line is None, one.line or 0, one.column or 0))
         )
         super().__init__(self.problems)
 

@@ -8,7 +8,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -122,12 +122,20 @@ def _report_broken(line: bytes, number: int, error: Exception, report: Report) -
 
 
 def csv_rows(path: Path, report: Report, arrange: Callable[[Sequence[str]], bool]) -> Iterator[tuple[int, Row]]:
-    """The records of a CSV file as dictionaries, each with its first line. `arrange` is shown the header and may refuse
-    it.
+    """The records of a CSV file as dictionaries, each with its first line. Commas, semicolons or tabs stand between
+    values, as the header shows. `arrange` is shown the header and may refuse it.
     """
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
+    with path.open("rb") as bytes_file:
+        if bytes_file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            report.add(1, "", "it is UTF-16", "Save the file as UTF-8.")
+            return
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        records = _records(csv.reader(_text_lines(file), strict=True), report)
+        separator = _separator(
+            next((line for line in iter(partial(file.readline, LONGEST_LINE), "") if line.strip()), "")
+        )
+        file.seek(0)
+        records = _records(csv.reader(_text_lines(file), delimiter=separator, strict=True), report)
         _, header = next(records, (1, None))
         if header is None:
             return
@@ -141,7 +149,18 @@ def csv_rows(path: Path, report: Report, arrange: Callable[[Sequence[str]], bool
                 yield line, dict(zip(header, record, strict=True))
                 continue
             what = f"the row has {len(record)} columns, the header {len(header)}"
-            report.add(line, "", what, "Put quotes around values with commas, and write all columns.")
+            instead = f"Put quotes around values with {_SEPARATORS[separator]}, and write all columns."
+            report.add(line, "", what, instead)
+
+
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+
+def _separator(header: str) -> str:
+    """What splits the header into most names; a comma where several do. Spreadsheets write semicolons in countries
+    with a decimal comma.
+    """
+    return max(_SEPARATORS, key=lambda separator: len(next(csv.reader([header], delimiter=separator), ())))
 
 
 class _LineTooLong(Exception):
