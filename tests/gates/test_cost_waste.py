@@ -3,72 +3,44 @@ nothing."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proveout.cli import main
+from proveout.testing.endpoints import ScriptedEndpoint, question
+from proveout.testing.faults import Answer, Received
 from proveout.testing.projects import replay_project
-from proveout.wire import serve
 
 EXAMPLES = 24
 INPUT, OUTPUT, THOUGHT = 100, 50, 40
 
 
-class Endpoint:
+class Script:
     """Answers every question with its number. `thinker` thinks before; `base` breaks off its first answer to every
     sixth question."""
 
     def __init__(self) -> None:
         self.asked: Counter[tuple[str, str]] = Counter()
 
-    def __call__(self, request: Any, responder: Any) -> None:
-        body = json.loads(request.body)
-        number = body["messages"][-1]["content"].strip().removeprefix("What is ").rstrip("?")
-        self.asked[body["model"], number] += 1
-        thought = THOUGHT if body["model"] == "thinker" else 0
-        usage = {"prompt_tokens": INPUT, "completion_tokens": OUTPUT + thought}
+    def __call__(self, received: Received) -> Answer:
+        model = received.json()["model"]
+        number = question(received).strip().removeprefix("What is ").rstrip("?")
+        self.asked[model, number] += 1
+        thought = THOUGHT if model == "thinker" else 0
+        usage: dict[str, Any] = {"prompt_tokens": INPUT, "completion_tokens": OUTPUT + thought}
         usage["completion_tokens_details"] = {"reasoning_tokens": thought}
         message = {"role": "assistant", "content": number}
-        answer = json.dumps(
-            {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}
-        ).encode()
-        if body["model"] == "base" and int(number) % 6 == 0 and self.asked["base", number] == 1:
-            responder.start(200, {"content-type": "application/json"})
-            responder.write(answer[:20])
-            responder.abort()
-        else:
-            responder.reply(200, {"content-type": "application/json"}, answer)
+        answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}
+        breaks_off = model == "base" and int(number) % 6 == 0 and self.asked[model, number] == 1
+        return Answer.json(answer, cut_after=len(json.dumps(answer)) if breaks_off else None)
 
 
-@pytest.fixture
-def endpoint() -> Iterator[str]:
-    ready, over = threading.Event(), threading.Event()
-    address: list[str] = []
-
-    async def run() -> None:
-        server = await serve(Endpoint())
-        address.append(f"http://127.0.0.1:{server.port}/v1")
-        ready.set()
-        await asyncio.to_thread(over.wait)
-        await server.close()
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()))
-    thread.start()
-    assert ready.wait(10)
-    yield address[0]
-    over.set()
-    thread.join(10)
-
-
-def test_paid_retries_and_needless_thought_of_a_real_run(tmp_path: Path, endpoint: str) -> None:
+def test_paid_retries_and_needless_thought_of_a_real_run(tmp_path: Path) -> None:
     """24 questions: 4 of the champion's answers break off and are paid for twice, 4 x 100 input tokens. The thinker is
     as right as the champion, which does not think: all of its thought is needless."""
     golden = [
@@ -87,16 +59,12 @@ def test_paid_retries_and_needless_thought_of_a_real_run(tmp_path: Path, endpoin
         service={"objectives": {"accuracy": {"margin": "50%"}, "cost": {"margin": "90%"}}},
         prices=prices,
     )
-    for name in ("base", "thinker"):
-        path = folder / f"services/answers/variants/{name}.yaml"
-        path.write_text(
-            json.dumps(
-                json.loads(path.read_text())
-                | {"model": {"provider": "openai-compatible", "name": name, "url": endpoint}}
-            )
-        )
     out = folder / "card.json"
-    with pytest.MonkeyPatch.context() as patch:
+    with ScriptedEndpoint(Script()) as endpoint, pytest.MonkeyPatch.context() as patch:
+        for name in ("base", "thinker"):
+            path = folder / f"services/answers/variants/{name}.yaml"
+            model = {"provider": "openai-compatible", "name": name, "url": endpoint.url}
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"model": model}))
         patch.setattr(sys, "argv", ["proveout", "run", "thinker", "-C", str(folder), "--yes", "--json", str(out)])
         with pytest.raises(SystemExit):
             main()

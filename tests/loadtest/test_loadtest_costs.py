@@ -3,15 +3,11 @@ gate."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -28,10 +24,11 @@ from proveout.reports.load_costs import costs_in_words
 from proveout.reports.loadtest_html import loadtest_html
 from proveout.reports.loadtest_text import loadtest_in_words
 from proveout.storage import open_store
+from proveout.testing.endpoints import ScriptedEndpoint
+from proveout.testing.faults import Answer, Received
 from proveout.testing.projects import replay_project
 from proveout.testing.simulated_engine import Behaviour
 from proveout.testing.simulated_server import simulated_server
-from proveout.wire import serve
 
 HOST = {"name": "h100-x1", "since": "2026-01-01", "usd_per_hour": 3.6}
 BOOK = PriceBook(hosts=(Host(**HOST),))
@@ -160,43 +157,28 @@ def test_reports_tell_what_a_load_costs(folder: Path) -> None:
     assert any("takes 4 replicas, 1 of them spare, 12.5% busy on average" in line for line in costs_in_words(found))
 
 
-@pytest.fixture
-def metrics_page() -> Iterator[str]:
-    """A page in SGLang's names whose counters grow by 100 requests a look, over real HTTP."""
-    looks = [0]
-    ready, over = threading.Event(), threading.Event()
-    address: list[str] = []
+class EnginePage:
+    """A page in SGLang's names whose counters grow by 100 requests a look."""
 
-    def app(request: Any, responder: Any) -> None:
-        looks[0] += 1
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def __call__(self, _: Received) -> Answer:
+        self.looks += 1
         page = (
-            f"sglang:num_requests_total{{model_name='m'}} {100 * looks[0]}\n"
-            f"sglang:generation_tokens_total 5e{looks[0]}\n"
-            f"sglang:num_running_reqs {looks[0]}\nsglang:token_usage 0.25\n"
+            f"sglang:num_requests_total{{model_name='m'}} {100 * self.looks}\n"
+            f"sglang:generation_tokens_total 5e{self.looks}\n"
+            f"sglang:num_running_reqs {self.looks}\nsglang:token_usage 0.25\n"
         )
-        responder.reply(200, {"content-type": "text/plain"}, page.encode())
-
-    async def main() -> None:
-        server = await serve(app)
-        address.append(f"http://127.0.0.1:{server.port}/metrics")
-        ready.set()
-        await asyncio.to_thread(over.wait)
-        await server.close()
-
-    thread = threading.Thread(target=lambda: asyncio.run(main()))
-    thread.start()
-    assert ready.wait(10)
-    yield address[0]
-    over.set()
-    thread.join(10)
+        return Answer(body=page.encode(), headers=[("content-type", "text/plain")])
 
 
-def test_the_command_prices_a_run_and_reads_the_engine(folder: Path, metrics_page: str) -> None:
+def test_the_command_prices_a_run_and_reads_the_engine(folder: Path) -> None:
     path = folder / "services/answers/variants/own.yaml"
     declared = json.loads(path.read_text())
-    with simulated_server(Behaviour(answer_tokens=8)) as server:
+    with simulated_server(Behaviour(answer_tokens=8)) as server, ScriptedEndpoint(EnginePage()) as engine_page:
         declared["model"] = {"provider": "openai-compatible", "name": "own", "url": server.url}
-        declared["machine"]["metrics"] = metrics_page
+        declared["machine"]["metrics"] = f"{engine_page.url}/metrics"
         path.write_text(json.dumps(declared))
         out = folder / "load.json"
         command = [sys.executable, "-m", "proveout", "loadtest", "answers", "own", "--concurrency", "4"]
