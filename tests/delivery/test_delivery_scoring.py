@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -248,6 +250,51 @@ def test_a_judge_is_asked_within_the_days_budget_also_after_a_restart(store: Sto
             here.serve(5, says={"base": says("kind"), "new": says("rude")})
             await asyncio.to_thread(score_in_thread, here)
             assert len(server.received) > asked
+
+    asyncio.run(run())
+
+
+def test_what_a_killed_process_had_put_aside_for_judges_counts_as_spent(tmp_path: Path) -> None:
+    url, asked, most = f"sqlite:///{tmp_path}/store.db", 9, 0.02
+    (folder := tmp_path / "project").mkdir()
+
+    async def until_killed() -> None:
+        calls = [0]
+
+        def answer(request: Any) -> Answer:
+            calls[0] += 1
+            if calls[0] == asked:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return verdict(True)
+
+        async with FaultServer(answer) as server:
+            with open_store(url) as store:
+                here = await asyncio.to_thread(house, store, tmp_path, **judged(server, max_cost=most))
+                price(folder)
+                here.serve(40, says={"base": says("kind"), "new": says("kind")})
+                await OnlineScoring(store, lambda: here.project, here.clock).run_all()
+
+    if (child := os.fork()) == 0:
+        asyncio.run(until_killed())
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    with open_store(url) as store:
+        here = House(store, folder)
+        here.clock.now += 60  # Its lease is over.
+        left_behind = status(here).scoring["spent_usd"]
+        assert asked * 0.00021 <= left_behind < most
+        score(here)  # The judge is away by now, which costs nothing.
+        assert status(here).scoring["spent_usd"] == left_behind
+
+
+def test_judges_that_fail_and_may_be_on_the_bill_are_in_the_days_sum(store: Store, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with FaultServer(lambda request: Answer(status=500)) as server:
+            here = await asyncio.to_thread(house, store, tmp_path, **judged(server, max_cost=0.01))
+            price(here.folder)
+            here.serve(5, says={"base": says("kind"), "new": says("kind")})
+            await OnlineScoring(store, lambda: here.project, here.clock).run_all()
+            assert 0 < status(here).scoring["spent_usd"] <= 0.01
 
     asyncio.run(run())
 

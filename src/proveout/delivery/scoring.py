@@ -21,6 +21,7 @@ import msgspec
 
 from proveout.delivery.desk import read
 from proveout.delivery.online import HOW_TO_KEEP, LiveScoring, attempt_of
+from proveout.delivery.scoring_budget import day_budget
 from proveout.delivery.scoring_jobs import Found, Job, Wanted, Work
 from proveout.delivery.state import Rollout
 from proveout.project.records import Project, Service
@@ -54,11 +55,14 @@ LONGEST_COMMENT = 500
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the scoring of a service is, as it is kept. Counts and dollars are those of `day` (UTC)."""
+    """Where the scoring of a service is, as it is kept. Counts and dollars are those of `day` (UTC). `aside_usd` is
+    what judges may cost on the portion in hand, beyond what is spent.
+    """
 
     position: int = 0
     day: str = ""
     spent_usd: float = 0.0
+    aside_usd: float = 0.0
     scored: int = 0
     unscored: int = 0
     without_content: int = 0
@@ -79,8 +83,10 @@ class _Place:
 
 
 @dataclass(frozen=True, slots=True)
-class _Limits:
-    max_cost: float | None
+class _NoLimits:
+    """The day's budget limits."""
+
+    max_cost: float | None = None
     max_calls: int | None = None
     cache: bool = True
 
@@ -175,7 +181,7 @@ class OnlineScoring:
         place = self._places.get(key)
         if place is None:
             event = self._store.events.latest(EVENT, f"{environment}/{service.name}")
-            scored = Scored() if event is None else msgspec.convert(event.body, Scored)
+            scored = Scored() if event is None else _settled(msgspec.convert(event.body, Scored))
             place = self._places[key] = _Place(scored, service, scoring)
         place.service, place.scoring = service, scoring
         return place
@@ -200,11 +206,12 @@ class OnlineScoring:
                     break
         work = await asyncio.to_thread(self._jobs, place, rollout, due)
         async with self._holding(_lease(rollout.environment, rollout.service)):
-            found, spent, failing = await self._done(project, place, work.jobs)
+            found, spent, failing = await self._done(project, place, rollout, work.jobs)
             await self._keep(found)
         if failing and place.tries < MOST_TRIES:
             place.tries += 1
             place.due = self._clock() + 2.0**place.tries
+            await self._note(place, rollout, place.scored.position, (), spent, 0)
             return False
         place.tries = 0
         if work.hold is not None:
@@ -261,7 +268,9 @@ class OnlineScoring:
                 wanted.beside(place.scoring, main, other, work)
         return work
 
-    async def _done(self, project: Project, place: _Place, jobs: Sequence[Job]) -> tuple[list[Found], float, bool]:
+    async def _done(
+        self, project: Project, place: _Place, rollout: Rollout, jobs: Sequence[Job]
+    ) -> tuple[list[Found], float, bool]:
         """Do all of them; with the dollars that it took, and whether every judge failed."""
         if not jobs:
             return [], 0.0, False
@@ -275,9 +284,12 @@ class OnlineScoring:
             return [one for many in [await do(job, None) for job in jobs] for one in many], 0.0, False
         from proveout.evaluation import OpenModels
 
-        most = place.scoring.online.max_cost_usd
-        left = None if most is None else max(most - _spent_today(place.scored, self._day()), 0.0)
-        async with OpenModels(project, self._store, _Limits(left)) as models:
+        async def put_aside(usd: float) -> None:
+            today = msgspec.structs.replace(self._today(place), aside_usd=usd)
+            await self._store.events.append(EVENT, _subject(rollout), msgspec.to_builtins(today))
+
+        budget = day_budget(place.scoring.online.max_cost_usd, self._today(place).spent_usd, put_aside)
+        async with OpenModels(project, self._store, _NoLimits(), budget) as models:
             found = [one for many in await asyncio.gather(*(do(job, models) for job in jobs)) for one in many]
             spent = models.spent_usd
         judged = [one for one in found if one.name.startswith("judge:")]
@@ -310,11 +322,10 @@ class OnlineScoring:
         self, place: _Place, rollout: Rollout, position: int, found: Sequence[Found], spent: float, without: int
     ) -> None:
         """Where it is, and what came of it."""
-        day = self._day()
-        before = place.scored if place.scored.day == day else Scored(position=place.scored.position, day=day)
+        before = self._today(place)
         place.scored = Scored(
             position=position,
-            day=day,
+            day=before.day,
             spent_usd=before.spent_usd + spent,
             scored=before.scored + sum(one.value is not None for one in found),
             unscored=before.unscored + sum(one.value is None for one in found),
@@ -330,8 +341,7 @@ class OnlineScoring:
         now = self._clock()
         if place.unsaved and now - place.noted >= every_s:
             place.noted, place.unsaved = now, False
-            subject = f"{rollout.environment}/{rollout.service}"
-            await self._store.events.append(EVENT, subject, msgspec.to_builtins(place.scored))
+            await self._store.events.append(EVENT, _subject(rollout), msgspec.to_builtins(place.scored))
 
     def _tell(self, place: _Place, what: str) -> None:
         """Say something once."""
@@ -339,12 +349,19 @@ class OnlineScoring:
             place.told.add(what)
             log.warning("%s: online scoring: %s", place.service.name, what)
 
-    def _day(self) -> str:
-        return datetime.fromtimestamp(self._clock(), UTC).date().isoformat()
+    def _today(self, place: _Place) -> Scored:
+        """Where it is, with the counts and dollars of today."""
+        day = datetime.fromtimestamp(self._clock(), UTC).date().isoformat()
+        return place.scored if place.scored.day == day else Scored(position=place.scored.position, day=day)
 
 
-def _spent_today(scored: Scored, day: str) -> float:
-    return scored.spent_usd if scored.day == day else 0.0
+def _settled(scored: Scored) -> Scored:
+    """What a process that was killed had put aside counts as spent: what it did spend, nobody knows."""
+    return msgspec.structs.replace(scored, spent_usd=scored.spent_usd + scored.aside_usd, aside_usd=0.0)
+
+
+def _subject(rollout: Rollout) -> str:
+    return f"{rollout.environment}/{rollout.service}"
 
 
 def _lease(environment: str, service: str) -> str:

@@ -156,7 +156,10 @@ def _kept(store: Store, rollout: Rollout) -> tuple[tuple[int, int], tuple[Readin
 
 def _scoring(store: Store, rollout: Rollout) -> dict[str, Any]:
     event = store.events.latest(EVENT, f"{rollout.environment}/{rollout.service}")
-    return {} if event is None else {name: value for name, value in event.body.items() if name != "position"}
+    if event is None:
+        return {}
+    found = {name: value for name, value in event.body.items() if name not in ("position", "aside_usd")}
+    return {**found, "spent_usd": found["spent_usd"] + event.body.get("aside_usd", 0.0)}
 
 
 def _signal(reading: Reading, rollout: Rollout) -> SignalStatus:
