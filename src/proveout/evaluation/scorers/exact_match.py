@@ -44,7 +44,7 @@ class ExactMatch(Scorer):
             return failed
         expected, answer = expected_answer(attempt), attempt.answer.value
         try:
-            accepted = self.accepts(expected, answer)
+            accepted = self.accepts(expected, answer) or self._accepts_json(expected, answer)
         except RecursionError:
             raise ScorerFailed(f"example {attempt.example.id}: nested too deeply to compare") from None
         if accepted:
@@ -71,6 +71,14 @@ class ExactMatch(Scorer):
             return any(self.same(accepted, answer) for accepted in expected)
         return self.same(expected, answer)
 
+    def _accepts_json(self, expected: Any, answer: Any) -> bool:
+        """Whether an answer in the text of JSON is the expected value."""
+        value = _read_json(answer)
+        if value is answer:
+            return False
+        wanted = [_read_json(one) for one in expected] if isinstance(expected, list | tuple) else _read_json(expected)
+        return self.accepts(wanted, value)
+
     def same(self, expected: Any, answer: Any) -> bool:
         """Whether two values are equal, by structure where they are JSON."""
         if isinstance(expected, str) and isinstance(answer, str):
@@ -85,6 +93,18 @@ class ExactMatch(Scorer):
             number = _number(expected)
             return number is not None and number == _number(answer)
         return expected is None and answer is None
+
+
+def _read_json(value: Any) -> Any:
+    """The object or list that a text writes out as JSON; the value itself where it is anything else."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
+    import json
+
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def _is_punctuation(character: str) -> bool:
