@@ -131,8 +131,8 @@ def test_a_blocked_answer_is_neither_kept_nor_tried_again(tmp_path: Path) -> Non
 
 
 def test_a_streamed_answer_is_flagged_once_it_is_whole(tmp_path: Path) -> None:
-    guards = [{"name": "hi", "deny_pattern": r"Hi\.", "action": "block"}, {"name": "shape", "contract": True}]
-    service = {"guards": {"output": guards}, "output": {"choices": ["Hi.", "Bye."]}}
+    hi = {"name": "hi", "deny_pattern": r"Hi\.", "action": "block", "hold": "none"}
+    service = {"guards": {"output": [hi, {"name": "shape", "contract": True}]}, "output": {"choices": ["Hi.", "Bye."]}}
 
     async def main() -> None:
         async with (
@@ -185,6 +185,17 @@ def test_a_guard_that_fails_says_so_and_takes_nothing_down(monkeypatch: pytest.M
     assert leak.blocked == specs[1]
 
 
+def test_a_guard_that_fails_blocks_where_it_was_declared_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: MaxChars, said: Said) -> bool:
+        raise RecursionError
+
+    monkeypatch.setattr(MaxChars, "hit", broken)
+    spec = GuardSpec("bad", "output", "max_chars", 1, "block", hold=0, on_error="block")
+    assert Checkpoint([spec]).check(Said("hello")) == ({"bad": "error"}, spec)
+    assert Checkpoint([spec]).check(Said("hello"), given="stream").blocked == spec
+    assert Checkpoint([spec]).check(Said("hello"), given="all") == ({"bad": "error"}, None)
+
+
 def test_traces_that_an_earlier_release_left_on_disk_are_delivered(tmp_path: Path) -> None:
     async def main() -> None:
         root = write_project(tmp_path, {"base": "http://127.0.0.1:1"})
@@ -207,6 +218,9 @@ def test_traces_that_an_earlier_release_left_on_disk_are_delivered(tmp_path: Pat
         ({"input": [{"name": "a", "contract": True}]}, "Put it under `output`"),
         ({"input": [{"name": "a", "deny_pattern": "("}]}, "no regular expression"),
         ({"output": [{"name": "a", "contract": True, "refusal": "No."}]}, "Write `action: block`"),
+        ({"output": [{"name": "a", "max_chars": 1, "hold": 1}]}, "only a guard that blocks holds a stream"),
+        ({"output": [{"name": "a", "max_chars": 1, "on_error": "block"}]}, "only a guard that blocks can block"),
+        ({"input": [{"name": "a", "max_chars": 1, "action": "block", "hold": 1}]}, "only an answer can be held"),
         ({"input": [{"name": "a", "max_chars": 1}], "output": [{"name": "a", "max_chars": 1}]}, "two guards `a`"),
     ],
 )

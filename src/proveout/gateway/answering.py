@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from functools import lru_cache
 
+from proveout.gateway.holding import GuardedStream
 from proveout.gateway.observing import Facts, Malformed, StreamReader
 from proveout.gateway.upstreams import UpstreamFailed
 from proveout.project.sensitive import redacted
@@ -25,9 +26,9 @@ class ErrorInStream(Exception):
 
 class StreamedAnswer:
     """A stream on its way to a client: a `Sink` for upstreams. Without a responder (a shadow), or with `hold`, nothing
-    goes out; it is only read."""
+    goes out; it is only read. With `guarded`, what guards have let go goes out."""
 
-    __slots__ = ("_hold", "_ours", "_responder", "flow", "headers", "kept", "reader", "started")
+    __slots__ = ("_guarded", "_hold", "_ours", "_responder", "flow", "headers", "kept", "reader", "started")
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class StreamedAnswer:
         keep_text: bool,
         keep_bytes: bool,
         hold: bool = False,
+        guarded: GuardedStream | None = None,
     ) -> None:
         self.reader = StreamReader(hide_usage=hide_usage, keep_text=keep_text)
         self.flow = Flow()
@@ -48,6 +50,7 @@ class StreamedAnswer:
         self.headers: HeaderPairs = _TYPE
         """The provider's, as they are passed on."""
         self._hold = hold
+        self._guarded = guarded
         if responder is not None:
             responder.on_drained = self.flow.resume
 
@@ -63,10 +66,13 @@ class StreamedAnswer:
         Raises:
             Malformed: this is no stream of chat chunks.
             ErrorInStream: it began with an error.
+            Withheld: a guard refuses it.
         """
         out = self.reader.feed(at, data)
         if self.reader.error is not None and not self.started:
             raise ErrorInStream
+        if out and self._guarded is not None:
+            out = self._guarded.take(out)
         if out:
             self._write(out)
 
@@ -75,13 +81,29 @@ class StreamedAnswer:
 
         Raises:
             UpstreamFailed: the answer is not whole.
+            Withheld: a guard refuses it.
         """
         rest = self.reader.rest()
         if rest:
-            self._write(rest)
+            self._write(rest if self._guarded is None else self._guarded.take(rest))
         if not self.reader.complete:
             raise UpstreamFailed("cut", "the stream ended before the answer did", again=not self.started)
+
+    def end(self) -> None:
+        """Give the rest, and end the answer.
+
+        Raises:
+            Withheld: a guard refuses it.
+        """
+        if self._guarded is not None:
+            self._write(self._guarded.finish())
         if self._responder is not None and not self._hold:
+            self._responder.end()
+
+    def stop(self) -> None:
+        """A guard has refused the rest: the answer ends where it is."""
+        if self._guarded is not None and self._responder is not None:
+            self._responder.write(self._guarded.last_words())
             self._responder.end()
 
     def broken(self, body: bytes) -> None:
@@ -92,6 +114,8 @@ class StreamedAnswer:
             _soon(responder.abort)
 
     def _write(self, data: bytes) -> None:
+        if not data:
+            return
         if self.kept is not None:
             self.kept.append(data)
         responder = self._responder

@@ -12,11 +12,13 @@ from proveout.gateway.bodies import Body
 from proveout.gateway.cache import Kept, cache_key
 from proveout.gateway.catalog import Route
 from proveout.gateway.errors import Refused
-from proveout.gateway.guarding import Guarding, Withheld, answer_text
+from proveout.gateway.guarding import BLOCKED, Guarding, Withheld, answer_text
+from proveout.gateway.holding import GuardedStream
 from proveout.gateway.keys import Client
 from proveout.gateway.observing import Facts, Malformed, read_whole
 from proveout.gateway.processing import process, rendered, text_in, with_text
 from proveout.gateway.upstreams import Call, UpstreamFailed
+from proveout.security.guards import Given
 from proveout.storage.records import Trace
 from proveout.wire import Responder, ServerRequest
 
@@ -56,6 +58,11 @@ class Attempt:
         """Who looks at the answer, if anybody does."""
         guards = self._asked.route.guards
         return guards if guards is not None and guards.reads_answers else None
+
+    @property
+    def _given(self) -> Given:
+        """How much of a whole answer is given when guards are asked: a shadow's is nobody's to refuse."""
+        return "all" if self._responder is None else "nothing"
 
     @property
     def started(self) -> bool:
@@ -157,10 +164,8 @@ class Attempt:
         """The stream can't be finished any more."""
         trace = self._asked.trace
         trace.status = 200
-        self._answered_by()
         if self._stream is not None:
-            self._note_times(self._stream)
-            self._note(self._stream.facts)
+            self._note_stream(self._stream)
             self._capture("".join(self._stream.reader.text).encode())
             self._stream.broken(Refused(502, "the upstream failed in the middle of its answer", code=failed.kind).body)
 
@@ -179,7 +184,7 @@ class Attempt:
         guards = self._guards
         if guards is not None and asked.operation != "embeddings":
             try:
-                guards.answered(answer_text(body), self._arm.variant, asked.trace, given=responder is None)
+                guards.answered(answer_text(body), self._arm.variant, asked.trace, given=self._given)
             except Withheld:
                 place.breaker.succeeded()
                 raise
@@ -194,24 +199,49 @@ class Attempt:
         asked = self._asked
         held = self._managed and self._arm.processed
         chat = asked.operation == "chat"
+        guards = self._guards
+        guarded = None
+        if guards is not None and not held:
+            guarded = GuardedStream(guards, self._arm.variant, asked.trace, given=self._responder is None)
         stream = self._stream = StreamedAnswer(
             self._responder,
             self.header_lines,
             hide_usage=chat and not call.body.wants_usage,
-            keep_text=asked.captured or (self._managed and self._arm.checked) or self._guards is not None,
+            keep_text=asked.captured or (self._managed and self._arm.checked),
             keep_bytes=self._cache_key is not None,
             hold=held,
+            guarded=guarded,
         )
+        try:
+            await self._passed(place, call, stream, held=held)
+        except Withheld:
+            place.breaker.succeeded()
+            self._note_stream(stream)
+            if not stream.started:
+                raise
+            stream.stop()
+            asked.trace.finish = BLOCKED
+
+    async def _passed(self, place: Place, call: Call, stream: StreamedAnswer, *, held: bool) -> None:
+        """
+        Raises:
+            Withheld: a guard stops the stream, or all of it.
+        """
+        asked, chat = self._asked, self._asked.operation == "chat"
         if chat:
             await place.upstream.stream(call, stream)
         else:
             stream.reader.complete = True  # Other APIs end their streams in their own ways.
             await place.upstream.forward(asked.operation, call.body, stream)
         stream.ended()
+        if self._guards is None:
+            stream.end()
         text = "".join(stream.reader.text)
         if self._managed and self._arm.checked:
             result = await process(self._arm.variant, text, slow=self._arm.slow)
             asked.trace.valid = result.valid
+            if held and self._guards is not None:
+                self._guards.answered(result.text, self._arm.variant, asked.trace, given=self._given)
             if held and self._responder is not None:
                 result.send(
                     self._responder,
@@ -220,11 +250,9 @@ class Attempt:
                     model=self._arm.name,
                     wants_usage=call.body.wants_usage,
                 )
-        self._note_times(stream)
-        self._note(stream.facts)
-        self._answered_by()
-        if self._guards is not None and chat:
-            self._guards.answered(text, self._arm.variant, asked.trace, given=True)
+        if self._guards is not None:
+            stream.end()
+        self._note_stream(stream)
         if stream.kept is not None and not held:
             self._keep(Kept(b"".join(stream.kept), stream.headers, stream.facts.usage, stream.facts.finish))
         self._capture(text.encode())
@@ -257,7 +285,9 @@ class Attempt:
             trace.cached_tokens = usage.cached_tokens
         trace.cost_usd = self._arm.cost(usage)
 
-    def _note_times(self, stream: StreamedAnswer) -> None:
+    def _note_stream(self, stream: StreamedAnswer) -> None:
+        self._note(stream.facts)
+        self._answered_by()
         trace, reader = self._asked.trace, stream.reader
         trace.reads = reader.reads
         if reader.reads:

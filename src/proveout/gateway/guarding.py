@@ -1,10 +1,10 @@
 """A service's guards at the gateway: asked before a model is called and before its answer is given, and told in the
-trace and in metrics. A streamed answer has been given by the time that it is whole, so that it is only flagged."""
+trace and in metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import orjson
@@ -15,7 +15,7 @@ from proveout.gateway.metrics import Metrics
 from proveout.gateway.observing import Facts
 from proveout.gateway.processing import Processed
 from proveout.project.records import GuardSpec, Service, Variant
-from proveout.security.guards import Checked, Checkpoint, Said
+from proveout.security.guards import Checked, Checkpoint, Given, Said
 from proveout.storage.records import Trace
 from proveout.wire import Responder, encode_headers
 
@@ -46,6 +46,9 @@ class Guarding:
         self._metrics = metrics
         self._input = Checkpoint(spec for spec in service.guards if spec.checkpoint == "input")
         self._output = Checkpoint(spec for spec in service.guards if spec.checkpoint == "output")
+        self.growing = self._output.growing()
+        self.hold: int | Literal["all"] | None = self._output.hold
+        """What is kept back of a streamed answer."""
 
     @property
     def reads_answers(self) -> bool:
@@ -59,8 +62,20 @@ class Guarding:
         if self._input:
             self._tell(self._input.check(Said(asked_text(body))), trace)
 
-    def answered(self, text: str, variant: Variant, trace: Trace, *, given: bool) -> None:
-        """Look at a whole answer, which is `given` already or not.
+    def growing_text(self, said: Said, trace: Trace) -> None:
+        """Look at what has been said so far, in one of a streamed answer's texts. Only a refusal is told; the answer's
+        end tells the rest.
+
+        Raises:
+            Withheld: a guard refuses it.
+        """
+        if self.growing is not None:
+            checked = self.growing.check(said)
+            if checked.blocked is not None:
+                self._tell(checked, trace)
+
+    def answered(self, text: str, variant: Variant, trace: Trace, *, given: Given) -> None:
+        """Look at a whole answer, of which so much is `given` already.
 
         Raises:
             Withheld: a guard refuses the answer.
@@ -69,7 +84,7 @@ class Guarding:
         def valid() -> bool:
             return trace.valid if trace.valid is not None else variant.parse(text).problem is None
 
-        self._tell(self._output.check(Said(text, valid), only_flag=given), trace)
+        self._tell(self._output.check(Said(text, valid), given=given), trace)
 
     def _tell(self, checked: Checked, trace: Trace) -> None:
         known = {} if trace.guards is None else orjson.loads(trace.guards)

@@ -135,7 +135,8 @@ class Link:
                 connection.close()
                 raise
         except (Away, Failed) as error:
-            self._tell_away(f"it says {error.code}" if isinstance(error, Failed) else str(error) or "it does not answer")
+            why = f"it says {error.code}" if isinstance(error, Failed) else str(error)
+            self._tell_away(why or "it does not answer")
             return False
         self._connection = connection
         log.info("Redis is there: limits and cache are shared")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 Objective = Literal["cost", "latency", "accuracy", "security", "stability"]
 DatasetKind = Literal["golden", "silver", "failures"]
 Role = Literal["system", "user", "assistant", "tool"]
@@ -17,8 +19,7 @@ USUAL_LIKENESS = 0.7
 OBJECTIVES: tuple[Objective, ...] = ("accuracy", "stability", "latency", "cost", "security")
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(msgspec.Struct, frozen=True):
     """A reference to a secret, never the secret: `env:NAME` or `file:PATH`.
 
     The value is read by `resolve()` when a model is opened; it is never stored, logged, hashed or shown.
@@ -50,8 +51,7 @@ class Secret:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """How hard one endpoint may be pressed. `None` means no limit of our own."""
 
     concurrency: int | None = None
@@ -61,8 +61,7 @@ class Limits:
     retries: int = 4
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
+class ModelSpec(msgspec.Struct, frozen=True):
     """Which model answers, and where: the `model:` block of a variant (or of a judge, or of an embedding scorer).
 
     `options` holds what only one provider knows (`build`, `path`, `region`, `project`, `deployment`, `api_version`,
@@ -73,23 +72,21 @@ class ModelSpec:
     name: str = ""
     url: str | None = None
     key: Secret | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = {}
     limits: Limits = Limits()
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One message of a conversation in OpenAI's shape. `content` is text, or a list of content parts passed through
     untouched.
     """
 
     role: Role
     content: str | Sequence[Mapping[str, Any]]
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A model's raw text after a variant's post-processing, or why that could not be had.
 
     `value` is what scorers compare (a string, number, or parsed JSON); `problem` is None when parsing succeeded.
@@ -99,19 +96,17 @@ class Answer:
     problem: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lineage:
+class Lineage(msgspec.Struct, frozen=True):
     """Where a variant's model came from: `api`, `finetuned`, `quantised` or `engine`, with its parents and the
     method.
     """
 
     kind: str = "api"
     parents: tuple[str, ...] = ()
-    method: Mapping[str, Any] = field(default_factory=dict)
+    method: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(msgspec.Struct, frozen=True):
     """The machines of one replica of a variant: `count` of the price book's host `host`.
 
     `goodput` is the requests per second at which a replica keeps all SLOs, where that is declared; `headroom` the share
@@ -127,8 +122,7 @@ class Machine:
     metrics: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(msgspec.Struct, frozen=True):
     """What making a change takes: `usd` once, to be paid back within `payback_months`, and `usd_per_month` from then
     on."""
 
@@ -137,8 +131,7 @@ class Migration:
     payback_months: float = 12.0
 
 
-@dataclass(frozen=True, slots=True)
-class OutputContract:
+class OutputContract(msgspec.Struct, frozen=True):
     """What a service's answers look like: free text, one of `choices`, or JSON that meets `schema`. At most one is
     set.
     """
@@ -156,8 +149,7 @@ class PromptTemplate(Protocol):
     def render(self, variables: Mapping[str, Any]) -> tuple[Message, ...]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(msgspec.Struct, frozen=True):
     """A complete, immutable way to serve a service.
 
     `fingerprint` is the hash of all that its answers depend on: model, endpoint, parameters, prompt text, examples,
@@ -191,8 +183,7 @@ class Variant:
         return postprocess(self.postprocess, self.output, text)
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(msgspec.Struct, frozen=True):
     """One row of a dataset. `line` is its line in the file, 1-based; `cluster` defaults to its own id."""
 
     id: str
@@ -204,8 +195,7 @@ class Example:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetRef:
+class DatasetRef(msgspec.Struct, frozen=True):
     """A declared dataset: its kind, its file, and how its columns map to ours.
 
     `find_clusters` is the likeness from which on inputs are near-duplicates that count as one cluster; 0: none are
@@ -214,7 +204,7 @@ class DatasetRef:
 
     kind: DatasetKind
     path: Path
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = {}
     find_clusters: float = 0.0
     choices: tuple[str, ...] | None = None
 
@@ -231,8 +221,7 @@ class ScorerSpec:
     line: int | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectiveSpec:
+class ObjectiveSpec(msgspec.Struct, frozen=True):
     """One CLASS objective of a service. `margin` is absolute (0.02) or relative (10 % is 0.1), as the objective's
     metric is.
     """
@@ -240,11 +229,10 @@ class ObjectiveSpec:
     objective: Objective
     margin: float
     metric: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Online:
+class Online(msgspec.Struct, frozen=True):
     """How live answers are scored. `scorers` empty: the service's own that need no expected answer.
 
     `sample` is the share of served answers that is scored, `pairs` the share of a shadow's pairs; `agreement` how much
@@ -259,10 +247,11 @@ class Online:
     max_cost_usd: float | None = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class GuardSpec:
+class GuardSpec(msgspec.Struct, frozen=True):
     """A declared check at a checkpoint: `kind` with its `value`; `action` says whether it only flags or also blocks,
-    with `refusal` as the answer (None: an error).
+    with `refusal` as the answer (None: an error). Of a streamed answer the last `hold` characters are kept back until
+    the guard has seen what follows them (None: it flags streams only). `on_error` says what becomes of what a guard
+    could not look at.
     """
 
     name: str
@@ -271,10 +260,11 @@ class GuardSpec:
     value: Any
     action: Literal["flag", "block"] = "flag"
     refusal: str | None = None
+    hold: int | Literal["all"] | None = None
+    on_error: Literal["pass", "block"] = "pass"
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(msgspec.Struct, frozen=True):
     """One LLM-powered product function. `online` is None where nothing is said of live answers."""
 
     name: str
@@ -289,9 +279,9 @@ class Service:
     changes: Mapping[str, Change]
     allow_code_execution: bool = False
     online: Online | None = None
-    traffic: Mapping[str, Any] = field(default_factory=dict)
-    rollout: Mapping[str, Any] = field(default_factory=dict)
-    worth: Mapping[str, float] = field(default_factory=dict)
+    traffic: Mapping[str, Any] = {}
+    rollout: Mapping[str, Any] = {}
+    worth: Mapping[str, float] = {}
     guards: tuple[GuardSpec, ...] = ()
 
     @property
@@ -299,8 +289,7 @@ class Service:
         return self.path.parent
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """A proposal: this challenger, which improves these objectives and holds all others. `improves=()` is a forced
     migration.
     """
@@ -316,8 +305,7 @@ class Change:
     migration: Migration | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(msgspec.Struct, frozen=True):
     """Desired state of one environment: what each service serves there, and which targets must be told."""
 
     name: str
@@ -327,8 +315,7 @@ class Environment:
     approvals: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LongContext:
+class LongContext(msgspec.Struct, frozen=True):
     """US dollars per million tokens of every request with more than `above` input tokens; None: as for others."""
 
     above: int
@@ -339,8 +326,7 @@ class LongContext:
     reasoning: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(msgspec.Struct, frozen=True):
     """US dollars per million tokens of one model, from a date on.
 
     Without a price of their own, cached input tokens cost as much as others, those written to a cache a quarter more,
@@ -357,13 +343,12 @@ class Price:
     per_request: float = 0.0
     cache_write: float | None = None
     reasoning: float | None = None
-    tiers: Mapping[str, float] = field(default_factory=dict)
+    tiers: Mapping[str, float] = {}
     long_context: LongContext | None = None
     uncertainty: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(msgspec.Struct, frozen=True):
     """What one machine that serves a model of one's own costs, from a date on.
 
     `kilowatts` is what it draws under load and `usd_per_kwh` what that costs, where the price per hour does not hold
@@ -380,8 +365,7 @@ class Host:
     people_usd_per_month: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(msgspec.Struct, frozen=True):
     """A team's repository, read whole and found valid."""
 
     name: str
@@ -390,7 +374,7 @@ class Project:
     services: Mapping[str, Service]
     environments: Mapping[str, Environment]
     prices: tuple[Price, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = {}
     hosts: tuple[Host, ...] = ()
 
     def change(self, name: str) -> tuple[Service, Change]:

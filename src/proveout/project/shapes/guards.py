@@ -13,6 +13,8 @@ from proveout.project.shapes._base import Count, Name, Refusal, Shape, Text, che
 
 KINDS = ("max_chars", "deny_pattern", "no_secrets", "json_valid", "contract")
 _OF_ANSWERS = ("json_valid", "contract")
+_HELD = 200
+"""Characters that are kept back unless something else is written: longer than keys and most phrases."""
 
 
 def _pattern(value: str) -> str:
@@ -52,6 +54,29 @@ class GuardShape(Shape):
         examples=["I can't help with that."],
     )
 
+    hold: Annotated[int, Field(ge=0)] | Literal["all", "none"] | None = Field(
+        default=None,
+        description="How much of a streamed answer a guard that blocks keeps back: characters at its end, `all`, or "
+        "`none`, so that streams are only flagged. Unless set: `all` for `json_valid` and `contract`, which judge "
+        f"whole answers, 0 for `max_chars`, {_HELD} for others.",
+        examples=[_HELD],
+    )
+    on_error: Literal["pass", "block"] = Field(
+        default="pass",
+        description="Let pass, or block, what the guard could not look at because it failed itself.",
+        examples=["block"],
+    )
+
+    @property
+    def held(self) -> int | Literal["all"] | None:
+        """What is kept back of a stream; None where streams are only flagged."""
+        if self.action != "block" or self.hold == "none":
+            return None
+        if self.hold is not None:
+            return self.hold
+        (kind,) = self.kinds
+        return "all" if kind in _OF_ANSWERS else 0 if kind == "max_chars" else _HELD
+
     @property
     def kinds(self) -> list[str]:
         return [kind for kind in KINDS if getattr(self, kind) is not None]
@@ -64,6 +89,10 @@ def _unfit(guards: list[GuardShape]) -> Iterator[Refusal]:
             yield Refusal(what, f"Write one of {', '.join(KINDS)}.", (index,))
         if guard.refusal is not None and guard.action != "block":
             yield Refusal("only a guard that blocks has a refusal", "Write `action: block`.", (index, "refusal"))
+        if guard.hold not in (None, "none") and guard.action != "block":
+            yield Refusal("only a guard that blocks holds a stream", "Write `action: block`.", (index, "hold"))
+        if guard.on_error == "block" and guard.action != "block":
+            yield Refusal("only a guard that blocks can block", "Write `action: block`.", (index, "on_error"))
 
 
 def _of_answers(guards: list[GuardShape]) -> Iterator[Refusal]:
@@ -71,6 +100,8 @@ def _of_answers(guards: list[GuardShape]) -> Iterator[Refusal]:
         for kind in guard.kinds:
             if kind in _OF_ANSWERS:
                 yield Refusal(f"`{kind}` checks answers", "Put it under `output`.", (index, kind))
+        if guard.hold is not None:
+            yield Refusal("only an answer can be held", "Put the guard under `output`.", (index, "hold"))
 
 
 class GuardsShape(Shape):
@@ -83,7 +114,7 @@ class GuardsShape(Shape):
     )
     output: Annotated[list[GuardShape], checked_by(_unfit)] = Field(
         default_factory=list,
-        description="Before an answer is given; a streamed one is only flagged.",
+        description="Before an answer is given.",
         examples=[[{"name": "shape", "contract": True}]],
     )
 
@@ -110,4 +141,5 @@ def guard_records(shape: GuardsShape | None) -> tuple[GuardSpec, ...]:
 def _records(checkpoint: Literal["input", "output"], guards: list[GuardShape]) -> Iterator[GuardSpec]:
     for guard in guards:
         (kind,) = guard.kinds
-        yield GuardSpec(guard.name, checkpoint, kind, getattr(guard, kind), guard.action, guard.refusal)
+        value, held = getattr(guard, kind), guard.held if checkpoint == "output" else None
+        yield GuardSpec(guard.name, checkpoint, kind, value, guard.action, guard.refusal, held, guard.on_error)

@@ -8,16 +8,16 @@ from proveout._lazy import lazy_names
 
 if TYPE_CHECKING:
     from proveout.security.guards._base import Guard, Said
-    from proveout.security.guards.checkpoint import Checked, Checkpoint
+    from proveout.security.guards.checkpoint import Checked, Checkpoint, Given
     from proveout.security.guards.registry import open_guard
 
-__all__ = ["Checked", "Checkpoint", "Guard", "Said", "open_guard"]
+__all__ = ["Checked", "Checkpoint", "Given", "Guard", "Said", "open_guard"]
 
 __getattr__ = lazy_names(
     __name__,
     {
         "_base": ("Guard", "Said"),
-        "checkpoint": ("Checked", "Checkpoint"),
+        "checkpoint": ("Checked", "Checkpoint", "Given"),
         "registry": ("open_guard",),
     },
 )

@@ -8,10 +8,11 @@ from typing import NamedTuple, Protocol
 
 class Said(NamedTuple):
     """What a guard looks at: a request's texts, or an answer's. `valid` says whether an answer meets the service's
-    output contract."""
+    output contract. Of a text that grows, what ends before `start` was looked at already."""
 
     text: str
     valid: Callable[[], bool] = lambda: True
+    start: int = 0
 
 
 class Guard(Protocol):

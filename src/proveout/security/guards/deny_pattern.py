@@ -13,4 +13,4 @@ class DenyPattern:
     pattern: re.Pattern[str]
 
     def hit(self, said: Said) -> bool:
-        return self.pattern.search(said.text) is not None
+        return self.pattern.search(said.text, said.start) is not None

@@ -11,4 +11,4 @@ class NoSecrets:
     """Against keys, tokens and passwords in the forms that are widely used."""
 
     def hit(self, said: Said) -> bool:
-        return looks_like_a_secret(said.text)
+        return looks_like_a_secret(said.text[said.start :] if said.start else said.text)
