@@ -87,7 +87,7 @@ async def calibrate(
             np.arange(count),
             due=due,
             concurrency=level if schedule is None else None,
-            warmup=min(level, 64) if schedule is None else 4,
+            warmup=level if schedule is None else 4,
         )
         recorded = await run_plan(plan, workers=workers, stopping=stopping)
         truth = {one.user: one for one in server.truth()}

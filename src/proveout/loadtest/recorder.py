@@ -119,7 +119,8 @@ class Recorder:
         """A few requests of each arm that count nowhere. Failures are left to the run to tell."""
         plan = self._plan
         each = math.ceil(plan.warmup / self._workers) if plan.warmup else 0
-        width = min(_WARMUP_AT_ONCE, plan.concurrency or _WARMUP_AT_ONCE, max(each, 1))
+        # All places of a closed loop at once, so that each has its connection when the run begins.
+        width = min(_share_of(plan.concurrency, self._share, self._workers) or _WARMUP_AT_ONCE, max(each, 1))
 
         async def several(arm: int, numbers: Iterator[int]) -> None:
             for number in numbers:

@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import urllib.request
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
@@ -39,6 +40,9 @@ WORDS_PER_TOKEN = 1.25
 """How the server counts: a prompt of 100 words has 125 tokens and `PROMPT_EXTRA` for its roles."""
 PROMPT_EXTRA = 7
 ENDLESS = 10**9
+AT_ONCE = 8
+"""Requests taken and tokens written before the server looks again for what came: a step of many requests would else
+delay the very stamps that say when a request arrived."""
 
 
 class Truth(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,12 +87,17 @@ class SimulatedServer:
         self._zero = monotonic()
         self._answering: dict[Job, _Answering] = {}
         self._log: list[_Answering] = []
+        self._came: deque[tuple[wire.ServerRequest, wire.Responder, float]] = deque()
+        self._unwritten: deque[tuple[_Answering, int]] = deque()
+        self._looked: float | None = None
+        self._working = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
 
     def __call__(self, request: wire.ServerRequest, responder: wire.Responder) -> None:
         if request.path == "/v1/chat/completions" and request.method == "POST":
-            self._chat(request, responder)
+            self._came.append((request, responder, self._arrival(request)))
+            self._work_on()
         elif request.path == "/v1/models":
             responder.reply(200, _JSON, orjson.dumps({"object": "list", "data": [{"id": "sim", "object": "model"}]}))
         elif request.path == "/truth":
@@ -99,7 +108,36 @@ class SimulatedServer:
         else:
             responder.reply(404, _JSON, b'{"error":{"message":"no such path"}}')
 
-    def _chat(self, request: wire.ServerRequest, responder: wire.Responder) -> None:
+    def _arrival(self, request: wire.ServerRequest) -> float:
+        """When a request came, at the latest: requests that one look of the event loop finds were all there when it
+        looked, however long it takes to read them one after the other."""
+        if self._looked is None:
+            self._looked = request.received
+            asyncio.get_running_loop().call_soon(self._look_again)
+        return self._looked
+
+    def _look_again(self) -> None:
+        self._looked = None
+
+    def _work_on(self) -> None:
+        if not self._working:
+            self._working = True
+            asyncio.get_running_loop().call_soon(self._work)
+
+    def _work(self) -> None:
+        """Take a few requests and write a few tokens; the others once the loop has looked for what came."""
+        self._working = False
+        for _ in range(min(AT_ONCE, len(self._came))):
+            self._chat(*self._came.popleft())
+        self._advance()
+        for _ in range(min(AT_ONCE, len(self._unwritten))):
+            answering, token = self._unwritten.popleft()
+            if not answering.finish:
+                self._write(answering, token)
+        if self._came or self._unwritten:
+            self._work_on()
+
+    def _chat(self, request: wire.ServerRequest, responder: wire.Responder, arrived: float) -> None:
         try:
             body = orjson.loads(request.body)
             text = "".join(str(message["content"]) for message in body["messages"])
@@ -127,7 +165,7 @@ class SimulatedServer:
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
         head = b'data: {"id":"sim-%d","object":"chat.completion.chunk","model":"sim",' % job.number
         user = str(body.get("user") or "")
-        answering = _Answering(responder, job, user, request.received, stream, usage, fault, head)
+        answering = _Answering(responder, job, user, arrived, stream, usage, fault, head)
         self._log.append(answering)
         if fault == "refuse":
             job.gone = True
@@ -136,7 +174,6 @@ class SimulatedServer:
             return
         self._answering[job] = answering
         request.disconnected.add_done_callback(lambda _: self._left(answering))
-        self._pump()
 
     def _fault(self) -> str:
         behaviour = self._engine.behaviour
@@ -153,13 +190,13 @@ class SimulatedServer:
             answering.job.gone = True
             self._answering.pop(answering.job, None)
 
-    def _pump(self) -> None:
-        """Let the machine come up to now, write what it gave, and wake again when it has more."""
+    def _advance(self) -> None:
+        """Let the machine come up to now, and wake again when it has more."""
         now = monotonic()
         for job in self._engine.advance(now - self._zero):
             answering = self._answering.get(job)
             if answering is not None:
-                self._write(answering)
+                self._unwritten.append((answering, len(job.tokens)))
         at = self._engine.next_at() + self._zero
         if at != self._timer_at:
             if self._timer is not None:
@@ -171,11 +208,12 @@ class SimulatedServer:
 
     def _woken(self) -> None:
         self._timer, self._timer_at = None, float("inf")
-        self._pump()
+        self._work_on()
 
-    def _write(self, answering: _Answering) -> None:
+    def _write(self, answering: _Answering, token: int) -> None:
+        """Write a request's token of this number, counted from 1."""
         job, responder = answering.job, answering.responder
-        last = len(job.tokens) >= job.length
+        last = token >= job.length
         answering.written.append(monotonic())
         if not answering.stream:
             if last:
@@ -190,7 +228,7 @@ class SimulatedServer:
             responder.write(
                 answering.head + b'"choices":[{"index":0,"delta":{"content":"tok "},"finish_reason":null}]}\n\n'
             )
-        if answering.fault == "cut" and len(job.tokens) * 2 >= job.length:
+        if answering.fault == "cut" and token * 2 >= job.length:
             self._done(answering, "cut")
             job.gone = True
             responder.abort()
