@@ -77,6 +77,8 @@ class _Place:
     scoring: LiveScoring
     noted: float = 0.0
     unsaved: bool = False
+    aside: bool = False
+    """Whether the store holds money put aside that is settled by the next note."""
     tries: int = 0
     due: float = 0.0
     told: set[str] = field(default_factory=set[str])
@@ -285,6 +287,7 @@ class OnlineScoring:
         from proveout.evaluation import OpenModels
 
         async def put_aside(usd: float) -> None:
+            place.aside = True
             today = msgspec.structs.replace(self._today(place), aside_usd=usd)
             await self._store.events.append(EVENT, _subject(rollout), msgspec.to_builtins(today))
 
@@ -334,13 +337,13 @@ class OnlineScoring:
         if without:
             self._tell(place, f"answers were sampled whose content is not kept; {HOW_TO_KEEP}")
         place.unsaved = True
-        await self._save(place, rollout, 0.0 if spent else NOTE_EVERY_S)
+        await self._save(place, rollout, 0.0 if spent or place.aside else NOTE_EVERY_S)
 
     async def _save(self, place: _Place, rollout: Rollout, every_s: float) -> None:
-        """Keep where it is: at once where money was spent, else now and then, for answers may be read again."""
+        """Keep where it is: at once where money is settled, else now and then, for answers may be read again."""
         now = self._clock()
         if place.unsaved and now - place.noted >= every_s:
-            place.noted, place.unsaved = now, False
+            place.noted, place.unsaved, place.aside = now, False, False
             await self._store.events.append(EVENT, _subject(rollout), msgspec.to_builtins(place.scored))
 
     def _tell(self, place: _Place, what: str) -> None:
