@@ -109,6 +109,16 @@ def test_the_plan_says_what_it_would_do_and_does_nothing(proveout, project):
     assert "no run with a scorecard" in proveout("report", "latest", "-C", project).err
 
 
+def test_the_plan_says_that_single_answers_do_not_show_stability(proveout, tmp_path):
+    variants = {name: answers(0.7, seed) for seed, name in enumerate(("base", "other"))}
+    service = {"objectives": {"stability": {"margin": 0.05}}}
+    changes = {"other": {"challenger": "other", "improves": []}}
+    root = replay_project(tmp_path / "recorded", golden(), variants, changes=changes, service=service)
+    said = proveout("run", "other", "-C", root, "--plan").err
+    assert "Stability can't be measured: every example is answered once." in said
+    assert "shows" not in said
+
+
 def test_recordings_are_planned_without_calls_for_a_load_test(proveout, tmp_path):
     variants = {name: answers(0.7, seed) for seed, name in enumerate(("base", "other"))}
     service = {"objectives": {"latency": {"slo": {"e2e_p95": "2s"}, "margin": "10%"}}}

@@ -27,6 +27,22 @@ def test_figures_are_means_of_the_metric_with_n_of_clusters():
     assert found.test.difference.value == pytest.approx(0.1)
 
 
+def test_a_metric_that_finds_nothing_right_asks_whether_it_fits():
+    def kinds(table: Table, **more) -> list[str]:
+        return [
+            notice.kind for notice in AccuracyGate().measure(table.evidence(**more), spec("accuracy"), "holds").notices
+        ]
+
+    assert kinds(Table().scored(bits(0, 60), bits(0, 60))) == ["always_zero"]
+    assert kinds(Table().scored(bits(0, 60), bits(1, 59))) == []
+
+
+def test_a_claim_about_equal_answers_does_not_ask_for_more_examples():
+    found = judge(finding(Table().scored(bits(30, 30), bits(30, 30)), "improves"))
+    assert (found.verdict, found.needs.examples) == ("inconclusive", 0)
+    assert "nothing differs so far" in found.reason
+
+
 def test_the_unit_is_the_cluster_so_copies_of_one_example_add_no_evidence():
     table = Table()
     for copy in range(50):

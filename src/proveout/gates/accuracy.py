@@ -104,6 +104,17 @@ class AccuracyGate:
         if not paired.names:
             problem = "no example has a score from both variants"
             return not_measured("accuracy", metric, spec, claim, problem), notices
+        if higher and not paired.champion.any() and not paired.challenger.any():
+            notices.append(
+                Notice(
+                    kind="always_zero",
+                    message=(
+                        f"Both variants score 0 on every example. Does {metric} fit these answers, and what the "
+                        "examples expect?"
+                    ),
+                    count=len(paired.names),
+                )
+            )
         test = paired_test(
             paired.champion, paired.challenger, margin=margin, higher_is_better=higher, seed=evidence.seed
         )

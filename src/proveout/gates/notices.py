@@ -23,17 +23,18 @@ def failure_notices(failures: FailureCollector, comparison: Comparison) -> list[
     notices = [
         Notice(
             kind=f"calls_failed:{kind}",
-            message=f"{count:,} calls gave no answer ({kind}); for instance: {failures.messages[arm, kind]}",
+            message=f"{_counted(count, 'call')} gave no answer ({kind}); for instance: {failures.messages[arm, kind]}",
             variant=names[arm],
             count=count,
         )
         for (arm, kind), count in sorted(failures.calls.items())
     ]
     for arm, count in sorted(failures.parse_failed.items()):
-        message = f"{count:,} answers could not be read as the service wants them."
+        message = f"{_counted(count, 'answer')} could not be read as the service wants them."
         notices.append(Notice(kind="parse_failed", message=message, variant=names[arm], count=count))
     for arm, count in sorted(failures.unscored.items()):
-        message = f"{count:,} answers have no score, because a scorer could not measure them"
+        have = "has" if count == 1 else "have"
+        message = f"{_counted(count, 'answer')} {have} no score, because a scorer could not measure it"
         because = failures.unscored_because.get(arm)
         message += f"; for instance: {because}" if because else "."
         notices.append(Notice(kind="unscored", message=message, variant=names[arm], count=count))
@@ -83,3 +84,7 @@ def leak_notices(service: Service) -> list[Notice]:
         f"{count:,} inputs are used twice where they must be used once (`proveout check` lists them): {told}{rest}"
     )
     return [Notice(kind="leak", message=message, count=count)]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

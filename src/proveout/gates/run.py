@@ -105,9 +105,13 @@ def _plan(
     main = work.data[0]
     level = planned_level(store, main.version) if comparison.improves else CONFIDENCE_ALPHA
     can_show: list[Detectable] = []
+    notes: list[str] = []
     for gate, spec in gates:
         if gate.demand(spec).load:
             continue  # What a phase of its own can show does not hang on the dataset.
+        if spec.objective == "stability" and max(work.repeats.base, work.repeats.sampled) < 2:
+            notes.append("Stability can't be measured: every example is answered once.")
+            continue
         metric = spec.metric or _usual_metric(spec.objective, scoring.metrics[0].name)
         clusters = len(work.repeats.clusters or main.clusters) if spec.objective == "stability" else len(main.clusters)
         claim = claim_of(spec.objective, comparison.improves)
@@ -132,7 +136,8 @@ def _plan(
     calls = 2 * (work.generations + load)
     cached = sum(round(arm.finished * work.generations) for arm in ahead)
     seconds = measured.get("seconds_per_call")
-    notes = ("The cost is worked out from prompts and max_tokens, as nothing was measured yet.",)
+    if any(arm.guessed for arm in ahead):
+        notes.append("The cost is worked out from prompts and max_tokens, as nothing was measured yet.")
     return RunPlan(
         calls=calls,
         cached=cached,
@@ -145,7 +150,7 @@ def _plan(
         clusters=len(main.clusters),
         repeats=_repeats_in_words(work),
         detectable=tuple(can_show),
-        notes=notes if any(arm.guessed for arm in ahead) else (),
+        notes=tuple(notes),
     )
 
 

@@ -77,7 +77,10 @@ class StabilityGate:
         paired = pair(evidence.table, per_example[0], per_example[1], _asked(evidence.table))
         if not paired.names:
             most = max((len(repeats) for arm in answers for repeats in arm), default=0)
-            problem = f"stability needs at least 2 repeats of an example, and there are at most {most}; use --repeats 5"
+            problem = (
+                f"stability needs at least 2 repeats of an example, and there are at most {most}; ask with "
+                "--repeats 5, or where answers are recorded, record each example several times"
+            )
             return not_measured("stability", "agreement", spec, claim, problem)
         return _finding("agreement", paired, spec, claim, evidence.seed)
 

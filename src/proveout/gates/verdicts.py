@@ -66,6 +66,8 @@ def _verdict(finding: Finding, alpha: float) -> tuple[Verdict, str, int]:
         return "fail", f"Shown {_opposite(finding)} (p {_p(test.p_worse)}).", 0
     needs = examples_needed(finding, test, alpha)
     enough = f"; about {needs:,} examples would decide if the difference stays as it is" if needs else ""
+    if finding.claim == "improves" and test.difference.value == 0:
+        enough = "; nothing differs so far, so that no number of examples is known to decide"
     if finding.claim == "holds" and finding.margin == 0 and not finding.target:
         enough += "; a margin of 0 asks for better, so give one above 0 if equal is good enough"
     return "inconclusive", f"Not shown {target} (p {_p(test.p_value)} at level {alpha:.2g}){enough}.", needs
