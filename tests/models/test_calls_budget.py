@@ -105,7 +105,18 @@ def test_a_failed_try_is_charged_unless_it_surely_was_not_billed(error: ModelErr
     with pytest.raises(ModelError):
         run(Budgeted(ScriptedModel(lambda *_: error), budget, PRICE, "m").generate(request))
     assert may_be_billed(error) is billed
-    assert (budget.calls, budget.spent_usd) == ((1, pytest.approx(worst(request))) if billed else (0, 0.0))
+    assert budget.spent_usd == (pytest.approx(worst(request)) if billed else 0.0)
+    assert budget.calls == (0 if error.kind == "connect" else 1)
+
+
+def test_refused_tries_count_among_the_calls_that_may_be_made() -> None:
+    refusing = ScriptedModel(lambda *_: failure("rate_limit", status=429))
+    model = Budgeted(refusing, Budget(max_calls=3), PRICE, "m")
+    for _ in range(3):
+        with pytest.raises(ModelError):
+            run(model.generate(ask()))
+    with pytest.raises(BudgetExceeded, match="--max-calls 3 is used up"):
+        run(model.generate(ask()))
 
 
 def test_a_cancelled_call_is_charged_and_a_cancelled_wait_is_not() -> None:

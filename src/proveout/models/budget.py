@@ -48,7 +48,7 @@ class Budget:
         self.max_calls = max_calls
         self.max_cost_usd = max_cost_usd
         self.calls = 0
-        """Calls made so far that were answered or may have been billed."""
+        """Calls made so far: every try that reached an endpoint, also one that it refused."""
         self._most_calls = math.inf if max_calls is None else max_calls
         self._most = math.inf if max_cost_usd is None else _pico(max_cost_usd)
         self._spent = 0
@@ -142,7 +142,7 @@ class Budgeted:
     """A model whose every try is paid from a budget, and whose answers carry their cost.
 
     A try that failed is charged its worst case unless it surely was not billed: a server that was not reached, or that
-    refused. Nor is a cancelled try free: the server may have answered it.
+    refused (which counts as a call, and costs nothing). Nor is a cancelled try free: the server may have answered it.
     """
 
     def __init__(
@@ -163,15 +163,17 @@ class Budgeted:
     async def generate(self, request: Request) -> Generation:
         reservation = await self._budget.reserve(self._ceiling(request))
         cost: float | None = None
-        billed = True
+        made = True
         try:
             generation = await self._model.generate(request)
             cost = cost_usd(self._price, generation.usage)
         except ModelError as error:
-            billed = may_be_billed(error)
+            refused = not may_be_billed(error)
+            made = not refused or error.status is not None
+            cost = 0.0 if refused else None
             raise
         finally:
-            if billed:
+            if made:
                 self._budget.settle(reservation, cost)
             else:
                 self._budget.release(reservation)
