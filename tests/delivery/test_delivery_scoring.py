@@ -133,10 +133,24 @@ def test_an_online_scorer_that_cannot_be_used_is_told_by_check_and_nothing_advan
     here = house(store, tmp_path, online={"scorers": ["exact_match"]})
     checked = proveout("check", "-C", here.folder)
     assert checked.code == 2
-    assert "exact_match needs an expected answer" in checked.err
+    assert "online.scorers[0]: exact_match needs an expected answer" in checked.err
     here.serve(200, says={"base": says("a"), "new": says("a")})
     assert score(here) == 0
     assert here.tick().shown == "shadow"
+
+
+def test_check_names_every_scorer_that_cannot_be_used_with_its_line(tmp_path: Path, proveout: Any) -> None:
+    broken: dict[str, Any] = {"regex": {"pattern": "(", "metric": "shape"}}
+    folder = write_project(
+        tmp_path, scorers=["exact_match", broken], online={"scorers": ["exact_match", broken, {"llm_judge": {}}]}
+    )
+    found = [line.strip() for line in proveout("check", "-C", folder).err.splitlines()[1:]]
+    text = (folder / "services" / "answers" / "service.yaml").read_text().splitlines()
+    places = [line.split(":")[1] for line in found]
+    assert [text[int(place) - 1].strip(' ",') for place in places[:2]] == ["{", "exact_match"]
+    fields = ["scorers[1]", "online.scorers[0]", "online.scorers[1]", "online.scorers[2]"]
+    assert [line.split(": ")[1] for line in found] == fields
+    assert int(places[0]) < int(places[1]) < int(places[2]) < int(places[3])
 
 
 def test_served_answers_are_scored_by_a_sample_that_everybody_draws_alike(store: Store, tmp_path: Path) -> None:

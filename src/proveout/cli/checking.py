@@ -60,15 +60,17 @@ def _look_at_scorers(service: Service, problems: list[str]) -> None:
     from proveout.evaluation import Scoring
     from proveout.evaluation.judges import LabelsError
     from proveout.evaluation.scorers import ScorerError
-    from proveout.project.row_problems import shown
 
     try:
         Scoring.of(service)
-        LiveScoring.of(service)
-    except CannotScore as error:
-        problems.append(f"{shown(service.path)}: {error}")
     except (ScorerError, LabelsError) as error:
         problems.append(str(error))
+    try:
+        LiveScoring.of(service)
+    except CannotScore as error:
+        problems.append(str(error))
+    except ScorerError:
+        pass  # Said above.
 
 
 def _look_at_recordings(service: Service, problems: list[Problem]) -> None:

@@ -7,12 +7,12 @@ stands in: that is agreement, and says how alike two variants are, not which one
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
-from proveout.project.records import Example, Online, Service, Variant
+from proveout.project.records import Example, Online, ScorerSpec, Service, Variant
 from proveout.storage.records import Trace, coin
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ _UNDECLARED = Online(sample=0.0)
 
 
 class CannotScore(ValueError):
-    """A declared online scorer can't be used; the message names it and says what to do."""
+    """Declared online scorers can't be used; the message has a line for each: file, line, what is wrong, and what to
+    do.
+    """
 
 
 class Declared(NamedTuple):
@@ -65,24 +67,28 @@ class LiveScoring:
     def of(cls, service: Service) -> LiveScoring:
         """
         Raises:
-            CannotScore: a declared scorer can't be built, or needs an expected answer.
+            CannotScore: declared online scorers can't be built, or need an expected answer; all of them are named.
+            ScorerError: one of the service's own can't be built.
         """
         from proveout.evaluation.scorers import PairwiseScorer, Scorer, ScorerError, create_scorer
 
         online = service.online or _UNDECLARED
-        own = [create_scorer(spec, service) for spec in service.scorers]
         each: dict[str, Scorer | ModelScorer] = {}
         pairwise: dict[str, PairwiseScorer] = {}
-        for spec in online.scorers or service.scorers:
+        problems: list[str] = []
+        for place, spec in enumerate(online.scorers or service.scorers):
             try:
                 scorer = create_scorer(spec, service)
             except ScorerError as error:
-                raise CannotScore(f"online: {error}") from None
+                if not online.scorers:
+                    raise
+                problems.append(f"{_place(service, spec, place)} {error}")
+                continue
             if scorer.needs_expected:
                 if online.scorers:
-                    raise CannotScore(
-                        f"online: {spec.name} needs an expected answer, which live requests don't have. Leave it out: "
-                        "in a shadow, agreement with the champion's answer is measured anyway"
+                    problems.append(
+                        f"{_place(service, spec, place)} {spec.name} needs an expected answer, which live requests "
+                        "don't have. Leave it out: in a shadow, agreement with the champion's answer is measured anyway."
                     )
             elif isinstance(scorer, Scorer):
                 each[f"scorer:{spec.metric}"] = scorer
@@ -91,6 +97,9 @@ class LiveScoring:
                     pairwise[f"judge:{spec.metric}"] = scorer
                 else:
                     each[f"judge:{spec.metric}"] = scorer
+        if problems:
+            raise CannotScore("\n".join(problems))
+        own = [create_scorer(spec, service) for spec in service.scorers]
         reference = next((scorer for scorer in own if isinstance(scorer, Scorer) and scorer.needs_expected), None)
         return cls(online, service.online is not None, each, pairwise, reference)
 
@@ -130,11 +139,19 @@ class LiveScoring:
             return None
         if self.reference is None:
             return float(mine.answer.problem is None and answer_text(mine) == answer_text(champions))
-        example = replace(mine.example, expected=champions.answer.value)
+        example = msgspec.structs.replace(mine.example, expected=champions.answer.value)
         try:
             return self.reference.score(msgspec.structs.replace(mine, example=example)).value
         except ScorerFailed:
             return None
+
+
+def _place(service: Service, spec: ScorerSpec, number: int) -> str:
+    """Where a scorer of `online` stands: file, line and field."""
+    from proveout.project.row_problems import shown
+
+    line = "" if spec.line is None else f":{spec.line}"
+    return f"{shown(service.path)}{line}: online.scorers[{number}]:"
 
 
 def has_contract(service: Service, variant: Variant) -> bool:

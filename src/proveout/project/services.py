@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -215,7 +215,7 @@ def _scorers(
     for index, shape in enumerate(shapes or []):
         earlier = next((one for one in declared if one.metric == shape), None)
         if earlier is not None:
-            scorers.append(earlier)
+            scorers.append(replace(earlier, line=document.position((*where, index))[0]))
             continue
         name, metric, parameters, at = _scorer_parts(shape, (*where, index))
         if known is not None and not _is_known(reader, document, at, name, parameters, known):
