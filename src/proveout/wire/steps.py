@@ -8,9 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+
+class _Running:
+    """`steps`: whether a coroutine runs in steps now: then it is what awaits, and no task. No attribute of a class,
+    since setting one makes the interpreter forget all that it learnt about the class."""
+
+    __slots__ = ("steps",)
+
+    def __init__(self) -> None:
+        self.steps = False
+
+
+_running = _Running()
 
 
 class Outcome(Generic[T]):
@@ -62,7 +75,7 @@ class Outcome(Generic[T]):
             if self._error is not None:
                 raise self._error
             return self._value
-        if Steps.stepping:
+        if _running.steps:
             return (yield self)
         future = self._future = asyncio.get_running_loop().create_future()
         try:
@@ -82,9 +95,6 @@ class Steps:
     """
 
     __slots__ = ("_coroutine", "_done", "_to_be_cancelled", "_waits_for")
-
-    stepping: ClassVar[bool] = False
-    """Whether a coroutine runs in steps now: then it is what awaits, and no task."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], done: Callable[[BaseException | None], object]) -> None:
         self._coroutine = coroutine
@@ -118,7 +128,7 @@ class Steps:
 
     def _step(self, resume: Callable[[Any], Any], value: Any) -> None:
         self._waits_for = None
-        around, Steps.stepping = Steps.stepping, True
+        around, _running.steps = _running.steps, True
         try:
             waits_for = resume(value)
         except StopIteration:
@@ -128,7 +138,7 @@ class Steps:
         else:
             self._wait(waits_for)
         finally:
-            Steps.stepping = around
+            _running.steps = around
 
     def _wait(self, waits_for: Any) -> None:
         if isinstance(waits_for, Outcome):
