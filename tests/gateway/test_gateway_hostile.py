@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_world import PLAIN, chunk, completion, run, said, stream, until, world
+from gateway_world import PLAIN, chunk, completion, error, run, said, stream, until, world
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +17,7 @@ from proveout.gateway.bodies import Body
 from proveout.gateway.errors import Refused
 from proveout.gateway.feedback import read_feedback
 from proveout.gateway.observing import Malformed, StreamReader, read_whole
+from proveout.gateway.serving import Serving
 from proveout.testing.faults import Answer, FaultServer
 
 GOOD = Answer.json(completion())
@@ -156,7 +157,68 @@ def test_paths_and_methods_that_are_none(tmp_path: Path) -> None:
             ):
                 response = await here.client.send(method, here.url + path)
                 assert (path, response.status) == (path, status)
-            assert (await here.client.send("GET", here.url + "/v1/chat/completions")).headers.get("allow") == "POST"
+            wrong = await here.client.send("GET", here.url + "/v1/chat/completions")
+            assert wrong.headers.get("allow") == "POST"
+            assert error(wrong)["param"] is None
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "code"),
+    [
+        (
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-length: 40000000\r\n\r\n",
+            413,
+            "request_too_large",
+        ),
+        (b"GET /healthz HTTP/1.1\r\nhost: h\r\nx: " + b"a" * 70_000 + b"\r\n\r\n", 431, "head_too_large"),
+        (b"GET nonsense\r\n\r\n", 400, "invalid_request"),
+    ],
+)
+def test_what_cannot_even_be_read_is_refused_in_openais_shape(
+    tmp_path: Path, head: bytes, status: int, code: str
+) -> None:
+    async def main() -> None:
+        async with world(tmp_path, {"base": "http://127.0.0.1:1"}) as here:
+            reader, writer = await asyncio.open_connection("127.0.0.1", here.run.server.port)
+            writer.write(head)
+            answer = await reader.read()
+            writer.close()
+            assert answer.startswith(b"HTTP/1.1 %d " % status)
+            assert b"content-type: application/json" in answer
+            told = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+            assert (told["code"], told["type"], set(told)) == (
+                code,
+                "invalid_request_error",
+                {"message", "type", "param", "code"},
+            )
+
+    run(main())
+
+
+def test_a_misspelt_field_of_ours_is_named(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path, {"base": "http://127.0.0.1:1"}) as here:
+            refused = await here.ask({"proveout": {"variable": {"question": "x"}}})
+            assert (refused.status, error(refused)["param"]) == (400, "proveout")
+            assert "variable" in error(refused)["message"]
+            assert error(await here.post("/v1/chat/completions", b""))["message"] == "the body is empty"
+
+    run(main())
+
+
+def test_a_mistake_of_ours_is_answered_in_openais_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(self: Serving, *arguments: object) -> None:
+        raise RuntimeError("secret-detail")
+
+    monkeypatch.setattr(Serving, "answer", broken)
+
+    async def main() -> None:
+        async with world(tmp_path, {"base": "http://127.0.0.1:1"}) as here:
+            answer = await here.ask()
+            assert (answer.status, error(answer)["type"], error(answer)["code"]) == (500, "server_error", "internal")
+            assert b"secret-detail" not in answer.body
 
     run(main())
 

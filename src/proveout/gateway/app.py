@@ -99,8 +99,11 @@ class Gateway:
                 await self._answer_other(request, responder)
         except Refused as refused:
             self.metrics.count("proveout_gateway_rejected_total", reason=refused.code).value += 1
-            headers = (*refused.headers, *((("allow", refused.param or ""),) if refused.status == 405 else ()))
-            responder.reply(refused.status, headers, refused.body)
+            responder.reply(refused.status, refused.headers, refused.body)
+        except Exception:
+            if not responder.started:
+                responder.reply(500, (JSON,), Refused(500, "the gateway failed", code="internal").body)
+            raise
 
     async def aclose(self) -> None:
         """End shadows and close models. The link is the caller's to close, after this."""
@@ -127,7 +130,9 @@ class Gateway:
             found = ("GET", self._model)
         method, handler = found or ("", None)
         if handler is None:
-            raise Refused(404, "there is no such path here", code="not_found")
+            raise Refused(
+                404, "there is no such path here; clients take this address with /v1 as base URL", code="not_found"
+            )
         _check_method(request, method)
         await handler(request, responder)
 
@@ -237,4 +242,4 @@ def _model_object(name: str) -> dict[str, object]:
 
 def _check_method(request: ServerRequest, method: str) -> None:
     if request.method != method and not (method == "GET" and request.method == "HEAD"):
-        raise Refused(405, f"this path takes {method}", code="method_not_allowed", param=method)
+        raise Refused(405, f"this path takes {method}", code="method_not_allowed", allow=method)

@@ -19,7 +19,7 @@ _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 WITH_USAGE = msgspec.Raw(b'{"include_usage":true}')
 
 
-class Managed(msgspec.Struct):
+class Managed(msgspec.Struct, forbid_unknown_fields=True):
     """The `proveout` field of a body: variables for the variant's own prompt."""
 
     variables: dict[str, Any] | None = None
@@ -41,7 +41,8 @@ class Body:
         try:
             fields = self.fields = _fields.decode(data)
         except _BAD as error:
-            raise Refused(400, f"the body is no JSON object: {_said(error)}", code="invalid_json") from None
+            what = f"the body is no JSON object: {_said(error)}" if data else "the body is empty"
+            raise Refused(400, what, code="invalid_json") from None
         model = _read(fields, "model", _text)
         if not model:
             raise Refused(400, "write the name of a service as `model`", code="missing_model", param="model")

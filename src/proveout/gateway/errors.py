@@ -8,10 +8,18 @@ JSON = ("content-type", "application/json")
 
 
 class Refused(Exception):
-    """A request that gets an error. `code` is a short stable word; `status` and `param` are OpenAI's."""
+    """A request that gets an error. `code` is a short stable word; `status` and `param` are OpenAI's. `allow` is the
+    method that a path takes."""
 
     def __init__(
-        self, status: int, message: str, *, code: str, param: str | None = None, retry_after_s: float | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        allow: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -19,6 +27,7 @@ class Refused(Exception):
         self.code = code
         self.param = param
         self.retry_after_s = retry_after_s
+        self.allow = allow
 
     @property
     def body(self) -> bytes:
@@ -28,9 +37,9 @@ class Refused(Exception):
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        if self.retry_after_s is None:
-            return (JSON,)
-        return (JSON, ("retry-after", str(max(1, round(self.retry_after_s)))))
+        if self.retry_after_s is not None:
+            return (JSON, ("retry-after", str(max(1, round(self.retry_after_s)))))
+        return (JSON,) if self.allow is None else (JSON, ("allow", self.allow))
 
 
 _TYPES = {
@@ -38,6 +47,15 @@ _TYPES = {
     403: "permission_error",
     429: "rate_limit_error",
 }
+
+
+_UNREAD = {408: "request_timeout", 413: "request_too_large", 431: "head_too_large"}
+
+
+def unread(status: int, why: str) -> tuple[tuple[tuple[str, str], ...], bytes]:
+    """The answer to a request that could not even be read."""
+    refused = Refused(status, why, code=_UNREAD.get(status, "invalid_request"))
+    return refused.headers, refused.body
 
 
 def _kind(status: int) -> str:

@@ -17,6 +17,7 @@ from proveout import wire
 from proveout.gateway.admin import Admin
 from proveout.gateway.app import Gateway
 from proveout.gateway.catalog import CannotServe
+from proveout.gateway.errors import unread
 from proveout.gateway.export import Exporter, open_exporter
 from proveout.gateway.metrics import Metrics
 from proveout.gateway.orders import Orders, orders_file
@@ -175,10 +176,13 @@ async def running(
             limits=LIMITS,
             reuse_port=listening.reuse_port,
             stepped=True,
+            refusal=unread,
         )
         if admin is not None:
             app, at = admin
-            admin_server = await wire.serve(app, host=at.host, port=at.port, reuse_port=listening.reuse_port)
+            admin_server = await wire.serve(
+                app, host=at.host, port=at.port, reuse_port=listening.reuse_port, refusal=unread
+            )
             log.info("operators are listened to at %s", _url(at.host, admin_server.port))
         gateway.link.start()  # Not before it listens: the database's library takes its time to load.
         tasks.append(asyncio.create_task(reloader.watch()))

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 
 from proveout.wire.responder import Responder, ServerRequest
-from proveout.wire.server_connection import App, Limits, ServerConnection
+from proveout.wire.server_connection import App, Limits, Refusal, ServerConnection, in_plain_text
 
 __all__ = ["App", "Limits", "Responder", "Server", "ServerRequest", "serve"]
 
@@ -16,7 +16,7 @@ _END_S = 5.0
 class Server:
     """A listening server. `close` it when done."""
 
-    def __init__(self, app: App, limits: Limits, *, stepped: bool = False) -> None:
+    def __init__(self, app: App, limits: Limits, *, stepped: bool = False, refusal: Refusal = in_plain_text) -> None:
         self.connections: set[ServerConnection] = set()
         """Every open connection."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -25,6 +25,7 @@ class Server:
         self.app = app
         self.limits = limits
         self.stepped = stepped
+        self.refusal = refusal
         self._listener: asyncio.Server
         self._emptied: asyncio.Future[None] | None = None
 
@@ -86,6 +87,7 @@ async def serve(
     ssl_context: ssl.SSLContext | None = None,
     reuse_port: bool = False,
     stepped: bool = False,
+    refusal: Refusal = in_plain_text,
 ) -> Server:
     """Listen on `host` and `port` (0: any free one) and answer each request by `app(request, responder)`.
 
@@ -94,7 +96,9 @@ async def serve(
     sending side counts as gone). What a handler raises is logged and answered by 500 without its text.
 
     `stepped`: coroutines run as `proveout.wire.steps.Steps` and not as tasks, which costs less and allows less.
+    `refusal` writes the answers to requests that never reach the app (too large, malformed, too slow), from their
+    status and why.
     """
-    server = Server(app, limits or Limits(), stepped=stepped)
+    server = Server(app, limits or Limits(), stepped=stepped, refusal=refusal)
     await server.listen(host, port, ssl_context, reuse_port)
     return server

@@ -7,7 +7,7 @@ import logging
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from time import monotonic
@@ -49,6 +49,14 @@ class Limits:
     body_s: float = 60
     keep_alive_s: float = 75
     write_s: float = 60
+
+
+Refusal = Callable[[int, str], tuple[Sequence[tuple[str, str]], bytes]]
+"""Headers and body of an answer to a request that never reaches the app, from its status and why."""
+
+
+def in_plain_text(status: int, why: str) -> tuple[Sequence[tuple[str, str]], bytes]:
+    return _TEXT, why.encode()
 
 
 class _Refused(Exception):
@@ -393,7 +401,7 @@ class ServerConnection(asyncio.Protocol):
     def _answer_refusal(self, refused: _Refused) -> None:
         """Say why, then read on for a moment: closing with unread bytes would lose the answer in a reset."""
         self._linger = True
-        Responder(self, False, False, False).reply(refused.status, _TEXT, refused.why.encode())
+        Responder(self, False, False, False).reply(refused.status, *self._server.refusal(refused.status, refused.why))
 
     def _shut(self) -> None:
         self.closing = True
