@@ -336,6 +336,14 @@ def test_every_cluster_is_as_likely_to_be_drawn() -> None:
     assert all(80 < count < 160 for count in counts.values())
 
 
+def test_two_datasets_that_share_clusters_are_drawn_alike() -> None:
+    """Silver labels sharpen people's only where both are: independent draws would share a quarter of these."""
+    golden = {f"c{number}": 3 for number in range(180)}
+    silver = {f"c{number}": 3 for number in range(240)}
+    shared = sample_clusters(golden, 200, seed=0) & sample_clusters(silver, 200, seed=0)
+    assert len(shared) > 40
+
+
 def test_at_least_one_cluster_is_drawn() -> None:
     assert sample_clusters({"big": 1000}, 10, seed=0) == {"big"}
     assert sample_clusters({}, 10, seed=0) == frozenset()

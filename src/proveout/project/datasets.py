@@ -5,7 +5,6 @@ for more.
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,8 +43,8 @@ def read_examples(ref: DatasetRef, inputs: Sequence[str], seen: Stamp | None = N
     JSONL has one object a line: `input` (an object with the service's inputs; where there is one input, its value
     alone will do), `expected`, and if wanted `id`, `cluster`, `tags`, `source`. CSV has columns named like the inputs
     (or `input.NAME`) and like the other fields, between commas, semicolons or tabs, as the header shows; `tags` are
-    separated by semicolons, and every value is text. `ref.columns` says where a file uses other names (dots reach into nested JSON). Other fields and columns are
-    ignored.
+    separated by semicolons, and every value is text. `ref.columns` says where a file uses other names (dots reach into
+    nested JSON). Other fields and columns are ignored.
 
     An example without an id gets one from its input, which stays the same wherever the row stands; the second example
     with that input gets `#2`. `expected` may be left out of failures only.
@@ -97,11 +96,15 @@ def sample_clusters(sizes: Mapping[str, int], limit: int, seed: int) -> frozense
     Args:
         sizes: how many examples each cluster has. Its order does not matter.
         limit: the most examples wanted.
-        seed: the same seed draws the same clusters; a larger limit draws a superset of a smaller one's, but for big
-            clusters.
+        seed: the same seed draws the same clusters, as far as it can from several datasets that share them: silver
+            labels sharpen people's where both were drawn. A larger limit draws a superset of a smaller one's, but for
+            big clusters.
     """
-    order = sorted(sizes)
-    random.Random(seed).shuffle(order)
+
+    def lot(name: str) -> bytes:
+        return hashlib.blake2b(f"{seed}:{name}".encode(errors="surrogatepass"), digest_size=16).digest()
+
+    order = sorted(sizes, key=lot)
     chosen: set[str] = set()
     room = limit
     for name in order:
