@@ -88,7 +88,8 @@ class LiveScoring:
                 if online.scorers:
                     problems.append(
                         f"{_place(service, spec, place)} {spec.name} needs an expected answer, which live requests "
-                        "don't have. Leave it out: in a shadow, agreement with the champion's answer is measured anyway."
+                        "don't have. Leave it out: in a shadow, agreement with the champion's answer is measured "
+                        "anyway."
                     )
             elif isinstance(scorer, Scorer):
                 each[f"scorer:{spec.metric}"] = scorer
