@@ -49,6 +49,13 @@ def test_no_line_is_wider_than_the_terminal(name: str, columns: int, monkeypatch
     assert max(cell_len(line) for line in render(EVERY_CARD[name], "terminal").splitlines()) <= columns
 
 
+def test_a_narrow_terminal_shows_every_verdict_and_difference_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    text = render(EVERY_CARD["class"], "terminal")
+    assert all(f" {verdict}\n" in text for verdict in ("✓ pass", "? inconclusive"))
+    assert all(whole in text for whole in (" Difference\n", "−68.2%\n", "−0.4\n", "+0.2 points\n"))
+
+
 def test_wide_characters_keep_within_the_terminal() -> None:
     flips = (
         msgspec.structs.replace(FLIPS[0], input="漢字かな交じり文" * 30, champion="👩‍👩‍👧‍👦" * 40, expected="é" * 90),

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 WIDEST = 130
 WIDE = 108
 """From here on gates also show their interval as a strip."""
+NARROW = 78
+"""Below this a verdict stands under its gate's name, for want of a column."""
 
 STRIP = 31
 SHOWN_SLICES, SHOWN_FLIPS, SHOWN_NOTICES, SHOWN_MEASURES = 8, 3, 12, 20
@@ -152,7 +154,7 @@ def _decision(scorecard: Scorecard) -> RenderableType:
 
 
 def _gates(scorecard: Scorecard, width: int) -> RenderableType:
-    wide = width >= WIDE
+    wide, narrow = width >= WIDE, width < NARROW
     table = Table(box=_RULED, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", show_edge=False)
     table.add_column("Gate", min_width=19, max_width=24, overflow="fold")
     table.add_column(_variant("Champion", scorecard.champion.variant), justify="right", overflow="fold")
@@ -160,11 +162,12 @@ def _gates(scorecard: Scorecard, width: int) -> RenderableType:
     table.add_column("Difference", justify="right", overflow="fold")
     if wide:
         table.add_column("┊ margin  │ no difference", justify="center", no_wrap=True, width=STRIP)
-    table.add_column("Verdict", no_wrap=True, min_width=14)
+    if not narrow:
+        table.add_column("Verdict", no_wrap=True, min_width=14)
     for index, gate in enumerate(scorecard.gates):
         if index:
             table.add_row()
-        _add_gate(table, gate, wide)
+        _add_gate(table, gate, wide, narrow)
     return table if scorecard.gates else Text("No gate ran.", style="magenta")
 
 
@@ -173,11 +176,13 @@ def _variant(heading: str, variant: str) -> str:
     return f"{heading}\n{label}" if label.lower() != heading.lower() else heading
 
 
-def _add_gate(table: Table, gate: GateResult, wide: bool) -> None:
+def _add_gate(table: Table, gate: GateResult, wide: bool, narrow: bool) -> None:
     scale = gate_scale(gate)
     colour = COLOURS[gate.verdict]
+    verdict = Text(f"{SYMBOLS[gate.verdict]} {VERDICT_WORDS[gate.verdict]}", style=f"bold {colour}")
+    what = Text.assemble((gate.objective, "bold"), "\n", name(gate.metric), "\n", (claim_in_words(gate), "italic"))
     cells: list[RenderableType] = [
-        Text.assemble((gate.objective, "bold"), "\n", name(gate.metric), "\n", (claim_in_words(gate), "italic")),
+        what.append("\n").append_text(verdict) if narrow else what,
         _figure(scale, gate.champion),
         _figure(scale, gate.challenger),
         _two_lines(
@@ -188,7 +193,8 @@ def _add_gate(table: Table, gate: GateResult, wide: bool) -> None:
     ]
     if wide:
         cells.append(Text(strip(bounds(gate.difference), _margin_line(gate), STRIP), style=colour))
-    cells.append(Text(f"{SYMBOLS[gate.verdict]} {VERDICT_WORDS[gate.verdict]}", style=f"bold {colour}"))
+    if not narrow:
+        cells.append(verdict)
     table.add_row(*cells)
 
 
