@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from loadtest_cases import records_of
+from msgspec import structs
 
 from proveout.gates._base import Evidence, Occasion
 from proveout.gates.latency import LatencyGate, LoadEvidence
@@ -170,7 +171,8 @@ def test_a_recording_and_an_endpoint_cannot_be_compared(tmp_path):
     scorecard(tmp_path, {"base": recorded(0.2, 1), "later": recorded(0.2, 2)})
     project = load_project(tmp_path)
     service = project.services["answers"]
-    live = replace(service.variants["later"], model=replace(service.variants["later"].model, provider="vllm"))
+    later = service.variants["later"]
+    live = structs.replace(later, model=structs.replace(later.model, provider="vllm"))
     occasion = Occasion(project, service, (service.variants["base"], live), lambda: iter(()), 0)
     collected = asyncio.run(GATE.collect(occasion, spec()))
     assert isinstance(collected.evidence, LoadEvidence)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from typing import Any
 
+import msgspec
 import pytest
 from calls_models import MemoryCache, ScriptedModel, ask, failure
 from hypothesis import given
@@ -68,7 +68,7 @@ def _typed(value: Any) -> Any:
     ],
 )
 def test_another_endpoint_has_other_keys(change: dict[str, Any]) -> None:
-    assert request_key(dataclasses.replace(SPEC, **change), ask()) != request_key(SPEC, ask())
+    assert request_key(msgspec.structs.replace(SPEC, **change), ask()) != request_key(SPEC, ask())
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_another_endpoint_has_other_keys(change: dict[str, Any]) -> None:
     ],
 )
 def test_keys_limits_and_secrets_are_not_part_of_what_was_asked(change: dict[str, Any]) -> None:
-    assert request_key(dataclasses.replace(SPEC, **change), ask()) == request_key(SPEC, ask())
+    assert request_key(msgspec.structs.replace(SPEC, **change), ask()) == request_key(SPEC, ask())
 
 
 def test_spelling_streaming_and_the_example_do_not_matter() -> None:
@@ -115,7 +115,7 @@ def test_a_parameter_that_is_no_json_is_a_bad_request(number: float) -> None:
 def test_a_kept_answer_says_so_and_what_it_costs_by_todays_prices() -> None:
     model, cache = ScriptedModel(), MemoryCache()
     first = run(cached(model, cache).generate(ask()))
-    second = run(cached(model, cache, dataclasses.replace(PRICE, input=2, output=0)).generate(ask()))
+    second = run(cached(model, cache, msgspec.structs.replace(PRICE, input=2, output=0)).generate(ask()))
     assert (first.cached, second.cached, len(model.requests)) == (False, True, 1)
     assert second.text == first.text
     assert second.cost_usd == pytest.approx(20 / 1e6)

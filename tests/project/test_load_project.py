@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pickle
 from pathlib import Path
 from typing import Any
@@ -114,7 +113,7 @@ def test_no_project_says_what_to_do(tmp_path: Path) -> None:
 def test_records_are_frozen_and_travel_between_processes(repository: Any) -> None:
     project = repository.load()
     haiku = project.services["triage"].variants["haiku"]
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         haiku.name = "other"
     before = haiku.render({"message": "hello"})
     copied = pickle.loads(pickle.dumps(project)).services["triage"].variants["haiku"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import to_builtins
 
 from proveout.project.records import Host, LongContext, ModelSpec, Price
 
@@ -91,7 +93,7 @@ class PriceBook:
     @cached_property
     def digest(self) -> str:
         """Twelve hex digits that are the same exactly for the same prices, in whatever order they stand."""
-        entries = sorted(repr(sorted(asdict(entry).items(), key=str)) for entry in (*self.prices, *self.hosts))
+        entries = sorted(repr(sorted(to_builtins(entry).items(), key=str)) for entry in (*self.prices, *self.hosts))
         return hashlib.blake2b("\n".join(entries).encode(), digest_size=6).hexdigest()
 
     @cached_property

@@ -170,7 +170,7 @@ def _clustered(examples: Iterator[Example], found: Mapping[str, str]) -> Iterato
     if not found:
         yield from examples
         return
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     for example in examples:
         yield replace(example, cluster=found.get(example.id, example.cluster))

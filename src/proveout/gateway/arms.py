@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from time import monotonic
+
+from msgspec.structs import replace
 
 from proveout.economics.prices import cost_usd
 from proveout.gateway.breaker import Breaker

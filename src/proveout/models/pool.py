@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
 
 from proveout.models._base import CallCache, Generation, Model, Request
 from proveout.models.budget import Budget, Budgeted

@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -212,12 +213,12 @@ def test_no_text_of_a_judge_raises_anything_else(text):
 
 
 def test_a_judge_s_fingerprint_is_of_all_that_its_verdicts_depend_on():
-    same = LLMJudge(replace(JUDGE, key=Secret("env:OTHER_KEY")), RUBRIC + "\n", tries=3)
+    same = LLMJudge(msgspec.structs.replace(JUDGE, key=Secret("env:OTHER_KEY")), RUBRIC + "\n", tries=3)
     assert same.fingerprint == JUDGE_PASS.fingerprint
     others = [
-        LLMJudge(replace(JUDGE, name="gpt-4o"), RUBRIC),
-        LLMJudge(replace(JUDGE, url="http://127.0.0.1:1/v1"), RUBRIC),
-        LLMJudge(replace(JUDGE, options={}), RUBRIC),
+        LLMJudge(msgspec.structs.replace(JUDGE, name="gpt-4o"), RUBRIC),
+        LLMJudge(msgspec.structs.replace(JUDGE, url="http://127.0.0.1:1/v1"), RUBRIC),
+        LLMJudge(msgspec.structs.replace(JUDGE, options={}), RUBRIC),
         LLMJudge(JUDGE, RUBRIC + " Be strict."),
         JUDGE_GRADE,
         replace(JUDGE_PASS, reference=False),
