@@ -68,7 +68,7 @@ AGREEMENT = gate(
     p_value=0.0003,
     alpha=0.05,
     method="paired t over 120 clusters",
-    reason="Shown no worse than the champion by the margin of 0.03 (p = 0.0003 at level 0.05).",
+    reason="Shown no worse than the champion by the margin of 3 points (p = 0.0003 at level 0.05).",
 )
 
 FLIPS = (
@@ -204,7 +204,7 @@ FAILED = msgspec.structs.replace(
             p_value=1.0,
             alpha=0.05,
             verdict="fail",
-            reason="Shown not no worse than the champion by the margin of 0.03 (p < 0.0001).",
+            reason="Shown worse than the champion by more than the margin of 3 points (p < 0.0001).",
         ),
         AGREEMENT,
     ),
@@ -225,7 +225,7 @@ UNDECIDED = msgspec.structs.replace(
             p_value=0.083,
             alpha=0.05,
             verdict="inconclusive",
-            reason="Not shown no worse than the champion by the margin of 0.03 (p = 0.083 at level 0.05).",
+            reason="Not shown no worse than the champion by the margin of 3 points (p = 0.083 at level 0.05).",
             needs=Needs(examples=1510),
         ),
         AGREEMENT,
@@ -305,7 +305,7 @@ EVERY_OBJECTIVE = msgspec.structs.replace(
             method="ABBA blocks, block bootstrap on the quantile ratio",
             alpha=0.05,
             verdict="inconclusive",
-            reason="Not shown no worse than the champion by the margin of 0.1 (p = 0.29 at level 0.05); "
+            reason="Not shown no worse than the champion by the margin of 10% (p = 0.29 at level 0.05); "
             "about 9,400 examples would decide if the difference stays as it is.",
             needs=Needs(examples=9400),
         ),
@@ -316,7 +316,7 @@ EVERY_OBJECTIVE = msgspec.structs.replace(
             difference=difference(0.0021, -0.0155, 0.0197),
             p_value=0.0074,
             alpha=0.05,
-            reason="Shown no worse than the champion by the margin of 0.02 (p = 0.0074 at level 0.05).",
+            reason="Shown no worse than the champion by the margin of 2 points (p = 0.0074 at level 0.05).",
         ),
         gate(
             objective="security",
@@ -330,7 +330,7 @@ EVERY_OBJECTIVE = msgspec.structs.replace(
             p_value=0.00001,
             method="exact McNemar",
             alpha=0.05,
-            reason="Shown no worse than the champion by the margin of 0.01 (p < 0.0001 at level 0.05).",
+            reason="Shown no worse than the champion by the margin of 1 point (p < 0.0001 at level 0.05).",
         ),
         AGREEMENT,
     ),
