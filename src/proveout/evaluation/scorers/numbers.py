@@ -17,7 +17,10 @@ _LONGEST = 300
 """Characters of one number; a longer one is no number that anybody meant."""
 
 _VULGAR = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
+_GROUP_SPACE = re.compile(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))")
 _LATEX_FRACTION = re.compile(r"\\[dt]?frac\s?\{([^{}]{1,40})\}\s?\{([^{}]{1,40})\}")
+_LATEX_DIGITS = re.compile(r"\\[dt]?frac\s?(\d)(\d)")
+_LATEX_UNIT = re.compile(r"\\(?:text|mathrm|mbox)\s?\{[^{}\d]{0,40}\}\s?\^\s?(?:\d|\{-?\d\})")
 _LATEX_NOISE = re.compile(r"\\[,;:! ]|\\(?:left|right|text|mathrm|mathbf|displaystyle)(?![a-zA-Z])")
 _BOXED = re.compile(r"\\f?boxed\s?\{")
 _SIGN = r"(?:(?<![\w.,)\]])[-+])?"
@@ -67,14 +70,16 @@ def _boxed(text: str) -> str:
 
 def _plain(text: str) -> str:
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", _VULGAR.sub(" ", text))
+        text = unicodedata.normalize("NFKC", _VULGAR.sub(" ", _GROUP_SPACE.sub("", text)))
         text = text.translate(_ASCII_MARKS)
+    text = text.replace("{,}", ",")
     if "\\" in text:
-        text = _LATEX_FRACTION.sub(r"\1/\2", _LATEX_NOISE.sub("", text.replace("{,}", ","))).replace("\\$", "$")
+        text = _LATEX_NOISE.sub("", _LATEX_UNIT.sub("", text))
+        text = _LATEX_FRACTION.sub(r"\1/\2", _LATEX_DIGITS.sub(r"\1/\2", text)).replace("\\$", "$")
     return text
 
 
-_ASCII_MARKS = str.maketrans({"\u2212": "-", "\u2010": "-", "\u2011": "-", "\u2012": "-", "\u2044": "/", "\u2019": "'"})
+_ASCII_MARKS = str.maketrans({**dict.fromkeys("\u2212\u2010\u2011\u2012\u2013", "-"), "\u2044": "/", "\u2019": "'"})
 
 
 def _value(found: re.Match[str], mark: DecimalMark, percent: Percent) -> float | int | None:
