@@ -1,4 +1,5 @@
-"""A simulated model server with known truth, in OpenAI's format, for load tests and their calibration.
+"""A simulated model server with known truth, in OpenAI's formats (chat completions, and completions for tools that know
+no other), for load tests and their calibration.
 
 ```python
 with simulated_server(Behaviour(step_s=0.01)) as server:
@@ -40,6 +41,10 @@ WORDS_PER_TOKEN = 1.25
 """How the server counts: a prompt of 100 words has 125 tokens and `PROMPT_EXTRA` for its roles."""
 PROMPT_EXTRA = 7
 ENDLESS = 10**9
+_CHAT = b'"choices":[{"index":0,"delta":{"content":"tok "},"finish_reason":null}]}\n\n'
+_CHAT_END = b'"choices":[{"index":0,"delta":{},"finish_reason":"%b"}]}\n\n'
+_PLAIN = b'"choices":[{"index":0,"text":"tok ","finish_reason":null}]}\n\n'
+_PLAIN_END = b'"choices":[{"index":0,"text":"","finish_reason":"%b"}]}\n\n'
 AT_ONCE = 8
 """Requests taken and tokens written before the server looks again for what came: a step of many requests would else
 delay the very stamps that say when a request arrived."""
@@ -70,6 +75,7 @@ class _Answering:
     stream: bool
     usage: bool
     fault: str
+    chat: bool
     head: bytes
     written: list[float] = field(default_factory=list)
     finish: str = ""
@@ -95,7 +101,7 @@ class SimulatedServer:
         self._timer_at = float("inf")
 
     def __call__(self, request: wire.ServerRequest, responder: wire.Responder) -> None:
-        if request.path == "/v1/chat/completions" and request.method == "POST":
+        if request.path in ("/v1/chat/completions", "/v1/completions") and request.method == "POST":
             self._came.append((request, responder, self._arrival(request)))
             self._work_on()
         elif request.path == "/v1/models":
@@ -128,7 +134,7 @@ class SimulatedServer:
         """Take a few requests and write a few tokens; the others once the loop has looked for what came."""
         self._working = False
         for _ in range(min(AT_ONCE, len(self._came))):
-            self._chat(*self._came.popleft())
+            self._take(*self._came.popleft())
         self._advance()
         for _ in range(min(AT_ONCE, len(self._unwritten))):
             answering, token = self._unwritten.popleft()
@@ -137,14 +143,15 @@ class SimulatedServer:
         if self._came or self._unwritten:
             self._work_on()
 
-    def _chat(self, request: wire.ServerRequest, responder: wire.Responder, arrived: float) -> None:
+    def _take(self, request: wire.ServerRequest, responder: wire.Responder, arrived: float) -> None:
         try:
             body = orjson.loads(request.body)
-            text = "".join(str(message["content"]) for message in body["messages"])
+            chat = request.path == "/v1/chat/completions"
+            text = "".join(str(message["content"]) for message in body["messages"]) if chat else str(body["prompt"])
             most = int(body.get("max_completion_tokens") or body.get("max_tokens") or 1024)
             least = int(body.get("min_tokens") or 0)
         except (ValueError, KeyError, TypeError) as error:
-            responder.reply(400, _JSON, orjson.dumps({"error": {"message": f"not a chat request: {error}"}}))
+            responder.reply(400, _JSON, orjson.dumps({"error": {"message": f"not a request for an answer: {error}"}}))
             return
         behaviour = self._engine.behaviour
         if behaviour.die_after and len(self._log) >= behaviour.die_after:
@@ -163,9 +170,10 @@ class SimulatedServer:
         job.natural = max(job.natural, least)
         stream = bool(body.get("stream"))
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        head = b'data: {"id":"sim-%d","object":"chat.completion.chunk","model":"sim",' % job.number
+        kind = b"chat.completion.chunk" if chat else b"text_completion"
+        head = b'data: {"id":"sim-%d","object":"%b","model":"sim",' % (job.number, kind)
         user = str(body.get("user") or "")
-        answering = _Answering(responder, job, user, arrived, stream, usage, fault, head)
+        answering = _Answering(responder, job, user, arrived, stream, usage, fault, chat, head)
         self._log.append(answering)
         if fault == "refuse":
             job.gone = True
@@ -218,24 +226,21 @@ class SimulatedServer:
         if not answering.stream:
             if last:
                 self._done(answering, job.finish)
-                responder.reply(200, _JSON, orjson.dumps(_whole(job)))
+                responder.reply(200, _JSON, orjson.dumps(_whole(answering)))
             return
         if not responder.started:
             responder.start(200, _EVENTS)
         if answering.fault == "garbage":
             responder.write(b"data: {this is no JSON\n\n")
         else:
-            responder.write(
-                answering.head + b'"choices":[{"index":0,"delta":{"content":"tok "},"finish_reason":null}]}\n\n'
-            )
+            responder.write(answering.head + (_CHAT if answering.chat else _PLAIN))
         if answering.fault == "cut" and token * 2 >= job.length:
             self._done(answering, "cut")
             job.gone = True
             responder.abort()
         elif last:
             self._done(answering, job.finish)
-            ending = b'"choices":[{"index":0,"delta":{},"finish_reason":"%b"}]}\n\n' % job.finish.encode()
-            ending = answering.head + ending
+            ending = answering.head + (_CHAT_END if answering.chat else _PLAIN_END) % job.finish.encode()
             if answering.usage:
                 ending += answering.head + b'"choices":[],"usage":%b}\n\n' % orjson.dumps(_usage(job))
             responder.write(ending + b"data: [DONE]\n\n")
@@ -251,13 +256,15 @@ def _usage(job: Job) -> dict[str, int]:
     return {"prompt_tokens": job.input_tokens, "completion_tokens": output, "total_tokens": job.input_tokens + output}
 
 
-def _whole(job: Job) -> dict[str, Any]:
-    message = {"role": "assistant", "content": "tok " * len(job.tokens)}
+def _whole(answering: _Answering) -> dict[str, Any]:
+    job = answering.job
+    text = "tok " * len(job.tokens)
+    said = {"message": {"role": "assistant", "content": text}} if answering.chat else {"text": text}
     return {
         "id": f"sim-{job.number}",
-        "object": "chat.completion",
+        "object": "chat.completion" if answering.chat else "text_completion",
         "model": "sim",
-        "choices": [{"index": 0, "message": message, "finish_reason": job.finish}],
+        "choices": [{"index": 0, **said, "finish_reason": job.finish}],
         "usage": _usage(job),
     }
 
