@@ -3,8 +3,9 @@
 python -m benchmarks.loadtest.accuracy [--rounds N]
 
 Prints, for closed loops and an open one, the error of TTFT quantiles and of the gaps, CPU per 1,000 chunks, and each as
-a ratio to its limit; then a plain aiohttp client in the same place, where aiohttp is installed. All share this machine
-with the server, so that a busy machine makes every error larger.
+a ratio to its limit; for closed loops also what a bare protocol that does nothing but stamp has in turns with it
+(`benchmarks.loadtest.floor`): that much is the machine's, which all share with the server. Then a plain aiohttp client
+in the same place, where aiohttp is installed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import argparse
 import asyncio
 import os
 from statistics import median
+
+from benchmarks.loadtest.floor import bare_at
 
 from proveout.loadtest import calibrate, poisson
 from proveout.loadtest.report import Calibration
@@ -26,15 +29,23 @@ CASES = (
 )
 
 
-def measured(arguments: dict, rounds: int) -> dict[str, float]:
-    """The median over some rounds of each figure."""
+def measured(arguments: dict, rounds: int) -> tuple[dict[str, float], dict[str, float]]:
+    """The median over some rounds of each figure, of ours and, in turns with it, of the bare protocol."""
     import uvloop
 
-    found: list[Calibration] = [uvloop.run(calibrate(**arguments))[0] for _ in range(rounds)]
+    found: list[Calibration] = []
+    floor: list[dict[str, float]] = []
+    level = arguments.get("concurrency")
+    for _ in range(rounds):
+        ours, recorded = uvloop.run(calibrate(**arguments))
+        found.append(ours)
+        if level is not None:
+            floor.append(uvloop.run(bare_at(level, -(-len(recorded.records) // level))))
     names = ("chunks_per_s", "ttft_error_p50_ms", "ttft_error_p99_ms", "gap_error_p99_ms", "cpu_ms_per_1000_chunks")
-    return {
-        name: median(getattr(one, name) for one in found) for name in (*names, "send_lag_p99_ms", "loop_lag_p99_ms")
-    }
+    return (
+        {name: median(getattr(one, name) for one in found) for name in (*names, "send_lag_p99_ms", "loop_lag_p99_ms")},
+        {name: median(one[name] for one in floor) for name in (floor[0] if floor else ())},
+    )
 
 
 def main() -> None:
@@ -47,12 +58,16 @@ def main() -> None:
     for name, case in CASES:
         if arguments.only not in name:
             continue
-        figures = measured(case, rounds)
+        figures, floor = measured(case, rounds)
         print(f"\n{name}: {figures.pop('chunks_per_s'):,.0f} chunks/s")
         for figure, value in figures.items():
             limit = LIMITS.get(figure)
-            ratio = f"  {value / limit:6.2f} of the limit of {limit:g}" if limit else ""
-            print(f"  {figure:24}{value:10.2f}{ratio}")
+            told = f"  {figure:24}{value:10.2f}"
+            if limit:
+                told += f"  {value / limit:6.2f} of the limit of {limit:g}"
+            if figure in floor:
+                told += f"; a bare protocol {floor[figure]:.2f}: {value / floor[figure]:.2f} times as much"
+            print(told)
     _peer()
 
 

@@ -1,6 +1,7 @@
 """Other tools' names are translated: the same word is often another figure there."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +91,39 @@ def test_aiperf(tmp_path):
     name, run = read(tmp_path, AIPERF)
     assert (name, run.schedule, run.requests, run.errors) == ("aiperf", {"kind": "poisson", "rate": 25.0}, 104, 4)
     assert (run.itl_ms["p99"], run.tpot_ms["p50"], run.e2e_ms["p99"]) == (31.0, 8.4, 900.0)
+
+
+WRITTEN = Path(__file__).parent / "peers"
+"""What peers wrote of runs against the simulated server: 60 requests, 8 at once; in one, a fifth was refused."""
+
+
+def test_a_file_that_aiperf_wrote():
+    name, (run,) = import_results(WRITTEN / "aiperf-0.13.0.json")
+    assert (name, run.variant) == ("aiperf", "sim")
+    assert run.schedule == {"kind": "closed", "concurrency": 8}
+    assert (run.requests, run.errors) == (60, 0)
+    assert run.ttft_ms == {"p50": 85.794661, "p90": 120.832042, "p95": 133.804173, "p99": 168.176948}
+    assert run.tpot_ms["p50"] == 8.67423
+    assert run.itl_ms["p99"] == 62.003533
+    assert run.seconds == pytest.approx(5.588, abs=0.001)
+
+
+def test_a_file_that_aiperf_wrote_of_an_open_run_with_failures():
+    _, (run,) = import_results(WRITTEN / "aiperf-0.13.0-refused.json")
+    assert run.schedule == {"kind": "poisson", "rate": 15.0}
+    assert (run.requests, run.errors) == (60, 9)
+
+
+@pytest.mark.parametrize(
+    ("part", "schedule"), [("stage_0", {"kind": "closed", "concurrency": 8}), ("summary", {"kind": "unknown"})]
+)
+def test_files_that_inference_perf_wrote(part, schedule):
+    name, (run,) = import_results(WRITTEN / f"inference-perf-0.7.0-{part}.json")
+    assert name == "inference-perf"
+    assert run.schedule == schedule
+    assert (run.requests, run.errors) == (60, 0)
+    assert run.ttft_ms["p50"] == 58.69447
+    assert run.seconds == pytest.approx(4.904, abs=0.001)
 
 
 def test_inference_perf(tmp_path):

@@ -4,7 +4,8 @@ trusted:
 - guidellm's `time_per_output_token` is (end - start) / n and holds the TTFT: it is no TPOT of ours, and is left out;
   its `inter_token_latency` is a mean per request, which is our TPOT.
 - aiperf's `inter_token_latency` is a mean per request (our TPOT); its `inter_chunk_latency` has the true gaps.
-- vLLM's and inference-perf's ITL pool all gaps (our ITL), and their TPOT is ours.
+- vLLM's and inference-perf's ITL pool all gaps (our ITL), and their TPOT is ours, but inference-perf counts tokens with
+  a tokenizer of its own, also where the endpoint says how many there were.
 
 None of them says when requests were due, so that waits under a concurrency cap are missing from their TTFT and E2E.
 """
@@ -99,16 +100,12 @@ def _mean(summary: Mapping[str, Any]) -> float | None:
 def _aiperf(data: Mapping[str, Any]) -> Sequence[Run]:
     records = data.get("records") if isinstance(data.get("records"), Mapping) else data
     assert isinstance(records, Mapping)
-    load = ((data.get("input_config") or {}).get("loadgen")) or {}
-    schedule: dict[str, Any] = {"kind": "unknown"}
-    if load.get("concurrency"):
-        schedule = {"kind": "closed", "concurrency": int(load["concurrency"])}
-    if load.get("request_rate"):
-        schedule = {"kind": str(load.get("request_rate_mode") or "poisson"), "rate": float(load["request_rate"])}
+    config = data.get("input_config") or {}
+    models = (config.get("models") or {}).get("items") or ()
     errors = int(_average(records.get("error_request_count")) or 0)
     return [
         _run(
-            schedule,
+            _aiperf_schedule(config),
             requests=int(_average(records.get("request_count")) or 0) + errors,
             errors=errors,
             quantiles={
@@ -120,8 +117,24 @@ def _aiperf(data: Mapping[str, Any]) -> Sequence[Run]:
             requests_per_s=_average(records.get("request_throughput")),
             tokens_per_s=_average(records.get("output_token_throughput")),
             goodput=_average(records.get("goodput")),
+            seconds=_average(records.get("benchmark_duration")) or 0.0,
+            name=str(models[0].get("name") or "") if len(models) == 1 else "",
         )
     ]
+
+
+def _aiperf_schedule(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What 0.13 has in its phases, and versions before it had under `loadgen`."""
+    load = config.get("loadgen") or {}
+    phases = [phase for phase in config.get("phases") or () if phase.get("kind") == "profiling"]
+    phase = phases[0] if len(phases) == 1 else {}
+    concurrency = load.get("concurrency") or phase.get("concurrency")
+    rate = load.get("request_rate") or phase.get("rate")
+    if isinstance(rate, int | float):
+        kind = str(load.get("request_rate_mode") or phase.get("type") or "poisson")
+        cap = {"max_concurrency": int(concurrency)} if concurrency else {}
+        return {"kind": "bursts" if kind == "gamma" else kind, "rate": float(rate), **cap}
+    return {"kind": "closed", "concurrency": int(concurrency)} if concurrency else {"kind": "unknown"}
 
 
 def _flat(metric: Any) -> dict[str, float | None]:
@@ -157,6 +170,7 @@ def _inference_perf(data: Mapping[str, Any]) -> Sequence[Run]:
             },
             requests_per_s=_scaled(throughput.get("requests_per_sec"), 1.0),
             tokens_per_s=_scaled(throughput.get("output_tokens_per_sec"), 1.0),
+            seconds=_scaled(data.get("benchmark_time_seconds"), 1.0) or 0.0,
         )
     ]
 
