@@ -52,9 +52,9 @@ class Operator:
 
 
 @asynccontextmanager
-async def operated(folder: Path, url: str) -> AsyncIterator[Operator]:
+async def operated(folder: Path, url: str, **others: Any) -> AsyncIterator[Operator]:
     port = free_port()
-    async with world(folder, {"base": url}, gateway=settings(port)) as here:
+    async with world(folder, {"base": url}, gateway=settings(port), **others) as here:
         yield Operator(here, port)
 
 
@@ -114,6 +114,23 @@ def test_a_revoked_key_is_refused_at_once_and_after_a_restart(tmp_path: Path) ->
                 known = (await operator.told("GET", "/admin/keys"))["keys"]["web"]
                 assert (known["revoked"], known["usd_per_day"]) == (False, 10)
                 assert "hash" not in known
+
+    run(main())
+
+
+def test_a_key_that_is_restored_has_spent_what_it_spent(tmp_path: Path) -> None:
+    price = {"provider": "openai-compatible", "model": "model-base", "since": "2026-01-01", "input": 1e6, "output": 0.0}
+
+    async def main() -> None:
+        async with (
+            FaultServer(otherwise=GOOD) as upstream,
+            operated(tmp_path, upstream.url, prices=[price]) as operator,
+        ):
+            assert [(await operator.here.ask(**CLIENT)).status for _ in range(3)] == [200, 200, 429]
+            for order in ("revoke", "restore"):
+                await operator.told("POST", f"/admin/keys/web/{order}")
+            assert (await operator.here.ask(**CLIENT)).status == 429
+            assert (await operator.told("GET", "/admin/keys"))["keys"]["web"]["usd_today"] == 18
 
     run(main())
 

@@ -65,6 +65,10 @@ def test_a_key_may_ask_its_services_only(tmp_path: Path) -> None:
             async with world(tmp_path, {"base": upstream.url}, gateway=keyed(services=["chat"])) as here:
                 refused = await here.ask({"model": "other"}, authorization=f"Bearer {KEY}")
                 assert (refused.status, error(refused)["code"]) == (403, "forbidden_service")
+                for model in ("other/nothing", "nothing"):  # Neither says what else there is.
+                    refused = await here.ask({"model": model}, authorization=f"Bearer {KEY}")
+                    assert b"base" not in refused.body
+                    assert b", other" not in refused.body
                 listed = json.loads((await here.get("/v1/models", authorization=f"Bearer {KEY}")).body)["data"]
                 assert {one["id"] for one in listed} == {"chat", "chat/base"}
 

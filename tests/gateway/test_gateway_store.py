@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import logging
 import os
 import sqlite3
 from pathlib import Path
@@ -13,7 +15,8 @@ import pytest
 from gateway_world import completion, error, run, until, world, write_project
 
 from proveout.gateway.spool import Spool, SpoolFull
-from proveout.storage import Release, open_store
+from proveout.storage import Release, StoreError, open_store
+from proveout.storage.driver import Driver
 from proveout.testing.faults import Answer, FaultServer
 from proveout.testing.servers import PostgresServer
 
@@ -161,6 +164,51 @@ def test_with_neither_store_nor_disk_requests_go_on_and_nothing_is_acknowledged(
                 await until(lambda: here.run.gateway.metrics.count("proveout_gateway_traces_dropped_total").value == 1)
 
     run(main())
+
+
+def test_a_disk_that_is_full_for_store_and_spool_is_said_once_and_healed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    insert, append, full = Driver.insert, Spool.append, True
+
+    def inserted(self: Driver, batches: Any) -> None:
+        if full:
+            raise StoreError("full", "sqlite:///store.db", "the disk is full", "Make room.")
+        insert(self, batches)
+
+    def appended(self: Spool, table: str, rows: Any) -> None:
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(self, table, rows)
+
+    monkeypatch.setattr(Driver, "insert", inserted)
+    monkeypatch.setattr(Spool, "append", appended)
+    monkeypatch.setattr("proveout.gateway.store_link.RETRY_S", 0.05)
+
+    async def main() -> None:
+        nonlocal full
+        async with FaultServer(otherwise=GOOD) as upstream, world(tmp_path, {"base": upstream.url}) as here:
+            link, dropped = (
+                here.run.gateway.link,
+                here.run.gateway.metrics.count("proveout_gateway_traces_dropped_total"),
+            )
+            for number in range(1, 6):
+                assert (await here.ask()).status == 200
+                await until(lambda number=number: dropped.value == number)
+            assert (await here.post("/v1/feedback", score(None))).status == 503
+            assert not link.up
+            said = [record.getMessage() for record in caplog.records]
+            assert sum("is away" in one for one in said) == 1
+            assert sum("dropped" in one for one in said) == 1
+            full = False
+            assert (await here.post("/v1/feedback", score(None))).status == 200
+            await here.ask()
+            assert len(await here.traces(1)) == 1
+            await until(lambda: link.up)
+
+    with caplog.at_level(logging.INFO):
+        run(main())
+    assert "is there" in caplog.messages[-1]
 
 
 def test_a_locked_store_delays_no_request(tmp_path: Path) -> None:

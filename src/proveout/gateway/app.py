@@ -211,14 +211,14 @@ class Gateway:
     def keys_standing(self) -> dict[str, dict[str, Any]]:
         """The declared keys by name, never their hashes: what they may do, and what they have used today, here and as
         far as is known elsewhere."""
-        used = {client.name: client.meter for client in self._keyring}
+        used = {client.name: client.meter.today() + client.meter.elsewhere for client in self._keyring}
         return {
             key.name: {
                 "services": list(key.services),
                 "requests_per_minute": key.quota.requests_per_minute,
                 "usd_per_day": key.quota.usd_per_day,
-                "usd_today": None if key.name not in used else used[key.name].today() + used[key.name].elsewhere,
-                "revoked": key.name not in used,
+                "usd_today": used.get(key.name),
+                "revoked": key.name in self._keyring.revoked,
             }
             for key in self._settings.keys
         }

@@ -12,6 +12,7 @@ from proveout.gateway.assignment import Draw
 from proveout.gateway.cache import AnswerCache
 from proveout.gateway.errors import Refused
 from proveout.gateway.guarding import Guarding, guarding
+from proveout.gateway.keys import Client as KnownClient
 from proveout.gateway.metrics import Metrics
 from proveout.gateway.quotas import Meter
 from proveout.gateway.releases import DEV, declared_releases, effective_releases
@@ -73,26 +74,33 @@ class Catalog:
         self._prices = PriceBook()
         self._failures = metrics.count("proveout_gateway_reload_failures_total")
 
-    def route(self, model: str) -> tuple[Route, str | None]:
+    def route(self, model: str, client: KnownClient | None) -> tuple[Route, str | None]:
         """The route that a request's `model` names, and the fingerprint of the variant that it pins.
 
         Raises:
-            Refused: 404: there is no such service or variant here.
+            Refused: 404: there is no such service or variant here; 403: this key may not ask it.
         """
         route = self.routes.get(model)
         if route is not None:
+            self._check(model, client)
             return route, None
         service, _, variant = model.partition("/")
         route = self.routes.get(service)
         if route is None:
-            known = ", ".join(self.routes) or "none"
+            known = ", ".join(name for name in self.routes if client is None or client.may_ask(name)) or "none"
             what = f"there is no service of this name in {self.environment}; there is {known}"
             raise Refused(404, what, code="model_not_found", param="model")
+        self._check(service, client)
         pinned = route.pins.get(variant)
         if pinned is None:
             what = f"{service} serves no variant of this name in {self.environment}; it serves {', '.join(route.pins)}"
             raise Refused(404, what, code="model_not_found", param="model")
         return route, pinned
+
+    @staticmethod
+    def _check(service: str, client: KnownClient | None) -> None:
+        if client is not None and not client.may_ask(service):
+            raise Refused(403, "this key may not ask this service", code="forbidden_service", param="model")
 
     def arm(self, route: Route, fingerprint: str) -> Arm:
         """One of a service's arms, opened when first asked for.

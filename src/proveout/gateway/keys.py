@@ -42,7 +42,8 @@ class Keyring:
 
     def __init__(self, keys: Collection[KeySettings], revoked: Collection[str] = ()) -> None:
         self._open = not keys
-        self._clients = {key.hash: Client(key) for key in keys if key.name not in revoked}
+        self.revoked = frozenset(revoked)
+        self._clients = {key.hash: Client(key) for key in keys}
         self._recent: dict[str, Client] = {}
 
     def client(self, authorization: str | None) -> Client | None:
@@ -58,7 +59,7 @@ class Keyring:
             return known
         kind, _, key = (authorization or "").partition(" ")
         found = self._clients.get(sha256(key.strip().encode("utf-8", "surrogatepass")).hexdigest())
-        if kind.lower() != "bearer" or found is None:
+        if kind.lower() != "bearer" or found is None or found.name in self.revoked:
             raise Refused(
                 401, "the key is missing or unknown; send `Authorization: Bearer KEY`", code="invalid_api_key"
             )
@@ -67,6 +68,7 @@ class Keyring:
         return found
 
     def __iter__(self) -> Iterator[Client]:
+        """All of them, revoked ones too: what they used today counts should they be restored."""
         return iter(self._clients.values())
 
     def kept(self, earlier: Keyring, sharing: Sharing) -> Keyring:

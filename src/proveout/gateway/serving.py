@@ -51,9 +51,7 @@ class Serving:
         Raises:
             Refused: it was not taken; nothing is traced.
         """
-        route, pinned = self._catalog.route(body.model)
-        if client is not None and not client.may_ask(route.service.name):
-            raise Refused(403, "this key may not ask this service", code="forbidden_service", param="model")
+        route, pinned = self._catalog.route(body.model, client)
         asked, arm = self._choose(request, body, route, client, operation, pinned)
         load = route.load
         if self._sharing.on:

@@ -31,6 +31,8 @@ BATCH = 500
 PAUSE_S = 0.1
 POLL_S = 0.1
 RETRY_S = 1.0
+SAY_S = 60.0
+"""So often at most it is said that traces are dropped: the log may lie on the same full disk."""
 _ROW_TROUBLES = ("row",)
 
 Content = tuple[str, str]
@@ -64,6 +66,10 @@ class StoreLink:
         self._retry_at = 0.0
         self._poll_at = 0.0
         self._deliver = True
+        self._refuses = False
+        """The store did not take what was written last, although it may answer."""
+        self._unsaid = 0
+        self._say_at = 0.0
         self._releases: Mapping[str, Release] | None = None
         self._up = metrics.count("proveout_gateway_store_up")
         self._spooled = metrics.count("proveout_gateway_spooled_bytes")
@@ -157,8 +163,14 @@ class StoreLink:
         try:
             self._keep(rows)
         except Exception as error:
-            self._dropped.value += len(taken)
-            log.warning("%d traces were dropped: %s", len(taken), error)
+            self._drop(len(taken), error)
+
+    def _drop(self, count: int, error: Exception) -> None:
+        self._dropped.value += count
+        self._unsaid += count
+        if monotonic() >= self._say_at:
+            log.warning("%d traces were dropped: %s", self._unsaid, error)
+            self._unsaid, self._say_at = 0, monotonic() + SAY_S
 
     def _keep(self, rows: Mapping[str, list[Row]]) -> None:
         """Into the store, or else into the spool.
@@ -186,6 +198,7 @@ class StoreLink:
             driver.insert([(BY_TABLE[name], some) for name, some in rows.items()])
         except StoreError as error:
             if error.trouble not in _ROW_TROUBLES:
+                self._refuses = True
                 self._lost(error)
                 return False
             if sum(map(len, rows.values())) == 1:
@@ -196,6 +209,9 @@ class StoreLink:
                 for row in some:
                     kept = self._insert({name: [row]}) and kept
             return kept
+        if self._refuses:
+            self._refuses = False
+            self._found()
         return True
 
     def _connected(self) -> bool:
@@ -216,9 +232,14 @@ class StoreLink:
             self._lost(error)
             return False
         self._driver = driver
-        self._up.value = 1.0
-        log.info("the store at %s is there", self._store.url)
+        if not self._refuses:
+            self._found()
         return True
+
+    def _found(self) -> None:
+        self._up.value = 1.0
+        if self._store is not None:
+            log.info("the store at %s is there", self._store.url)
 
     def _lost(self, error: Any) -> None:
         if self._up.value or not self._retry_at:
