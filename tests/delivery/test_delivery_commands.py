@@ -32,7 +32,8 @@ def test_a_rollout_from_start_to_abort(folder: Path, store: Store, proveout: Any
     assert (nothing["state"], nothing["weights"], nothing["signals"]) == ("none", {"base": 1.0}, [])
     began = proveout("rollout", "start", "new", "--as", "ada", *where)
     assert began.code == 0
-    assert "waits for 1 approvals" in began.out
+    assert "waits for approval" in began.out
+    assert "once one person agreed" in began.out
     refused = proveout("rollout", "promote", "answers", "--as", "ada", *where)
     assert refused.code == 1
     assert "not approved" in refused.err
@@ -57,13 +58,28 @@ def test_a_rollout_from_start_to_abort(folder: Path, store: Store, proveout: Any
     assert proveout("rollout", "resume", "answers", "--as", "ada", *where).code == 0
     aborted = proveout("rollout", "abort", "answers", "--as", "ada", "--reason", "enough", *where)
     assert "serves base 100%" in aborted.out
-    assert proveout("rollout", "abort", "answers", *where).code == 1
+    again = proveout("rollout", "abort", "answers", *where)
+    assert (again.code, again.out) == (0, aborted.out)
+    for action in ("pause", "resume", "promote"):
+        refused = proveout("rollout", action, "answers", *where)
+        assert refused.code == 1
+        assert "is over (aborted); start another one" in refused.err
     trail = proveout("audit", *where)
     assert trail.code == 0
     assert "good numbers" in trail.out
+    assert trail.out.count("enough") == 1
     with store.database.transaction() as connection:
         connection.exec_driver_sql("UPDATE audit SET actor = 'eve' WHERE action = 'approve'")
     assert proveout("audit", *where).code == 1
+
+
+def test_what_people_approved_may_be_promoted_by_hand_before_the_controller_has_looked(
+    folder: Path, store: Store, proveout: Any
+) -> None:
+    proveout("rollout", "start", "new", "--as", "ada", "-C", folder)
+    proveout("approve", "new", "--as", "bob", "-C", folder)
+    done = proveout("rollout", "promote", "answers", "--as", "ada", "-C", folder)
+    assert "promoted; serves new 100%" in done.out, done.err
 
 
 def test_a_rejection_stands_in_the_trail(folder: Path, store: Store, proveout: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from delivery_house import House, write_environment, write_project
 
+from proveout.delivery.desk import declared_champion
 from proveout.delivery.state import Refused
 from proveout.storage import Store
 
@@ -178,12 +179,26 @@ def test_pause_holds_resume_goes_on_and_abort_is_legal_from_everywhere(house: Ho
         assert house.tick().shown == "paused"
     house.desk.resume("production", "answers", "ada")
     assert house.tick().status == "promoted" or house.run(40, 100).status == "promoted"
-    with pytest.raises(Refused, match="is over"):
-        house.desk.abort("production", "answers", "ada")
     house.start("other")
     house.desk.pause("production", "answers", "ada")
     house.desk.abort("production", "answers", "ada", "enough")
     assert house.release.weights == {house.fingerprint("new"): 1.0}
+    over = house.rollout
+    assert house.desk.abort("production", "answers", "ada") == over
+
+
+def test_abort_takes_a_promoted_challenger_back_and_has_git_say_so(house: House) -> None:
+    house.tick()
+    write_environment(house.folder, "new")
+    assert house.run(40, 100).status == "promoted"
+    declared = declared_champion(house.service, house.environment)
+    after = house.desk.abort("production", "answers", "ada", "complaints", declared=declared)
+    assert (after.status, after.reason) == ("aborted", "aborted by ada: complaints")
+    assert house.release.weights == {house.fingerprint("base"): 1.0}
+    (errand,) = house.store.deliveries.errands()
+    assert (errand.kind, errand.body["verb"], errand.body["variant"]) == ("git", "revert", "base")
+    house.serve(100)
+    assert house.tick() == after  # Git is heard: what was taken back does not begin again.
 
 
 def test_two_rollouts_of_a_service_at_once_are_refused(house: House) -> None:

@@ -327,6 +327,14 @@ CASES: dict[str, tuple[tuple[str, str, str], tuple[str, int | None, str, str, st
         ("environments/staging.yaml", "{gateway: http://127.0.0.1:8080}", "{gateway: http://127.0.0.1:8080, kafka: x}"),
         ("environments/staging.yaml", 4, "targets[0]", "one kind", "gateway"),
     ),
+    "target of an unknown kind": (
+        ("environments/staging.yaml", "{gateway: http://127.0.0.1:8080}", "{alert: http://127.0.0.1:9093}"),
+        ("environments/staging.yaml", 4, "targets[0].alert", "no kind of target `alert`", "`alerts`"),
+    ),
+    "target without an address": (
+        ("environments/staging.yaml", "{gateway: http://127.0.0.1:8080}", "{alerts: 5}"),
+        ("environments/staging.yaml", 4, "targets[0].alerts", "no address", "`https://`"),
+    ),
     "tab": (
         (CHANGE, "challenger: haiku", "challenger:\n\t- haiku"),
         (CHANGE, 4, "", "a tab where YAML wants spaces", "spaces"),

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from proveout.cli.running import load, run_async, service_named, store_of, write
 
 if TYPE_CHECKING:
     from proveout.delivery.desk import Desk
+    from proveout.delivery.state import Rollout
     from proveout.project import Change, Environment, Project, Service
 
 MIN_TOKEN = 16
@@ -87,6 +89,7 @@ def promote(directory: Path, name: str, *, to: str, base: str | None, push: bool
 def say(directory: Path, name: str, action: str, *, environment: str, who: str | None, why: str) -> None:
     """`proveout approve CHANGE` and `proveout reject CHANGE`."""
     from proveout.delivery.approvals import proved_run
+    from proveout.delivery.desk import declared_champion
     from proveout.delivery.state import Arm, Refused
 
     project = load(directory)
@@ -102,7 +105,10 @@ def say(directory: Path, name: str, action: str, *, environment: str, who: str |
                 run = proved_run(store, service.name, change.name, arm.fingerprint)
                 people = desk.approve(environment, service.name, arm, actor, change=change.name, why=why, scorecard=run)
             else:
-                people = desk.reject(environment, service.name, arm, actor, change=change.name, why=why)
+                declares = declared_champion(service, declared)
+                people = desk.reject(
+                    environment, service.name, arm, actor, change=change.name, why=why, declared=declares
+                )
         except Refused as error:
             leave(f"Refused: {error}", REFUSED)
     word = "approves" if action == "approve" else "rejects"
@@ -139,11 +145,10 @@ def rollout_start(directory: Path, name: str, *, environment: str, who: str | No
             started = desk.start(proposal(service, change, declared, serving), _actor(project, who), note=note)
         except Refused as error:
             leave(f"Refused: {error}", REFUSED)
-    print(f"Rollout {started.id} of {change.name} in {environment}: {started.shown}.")
+    print(f"Rollout {started.id} of {change.name} in {environment}: {_state_in_words(started)}.")
     if declared.approvals:
-        print(
-            f"It waits for {declared.approvals} approvals: proveout approve {change.name} --environment {environment}"
-        )
+        people = "one person" if declared.approvals == 1 else f"{declared.approvals} people"
+        print(f"It begins once {people} agreed: proveout approve {change.name} --environment {environment}")
 
 
 def rollout_status(directory: Path, service_name: str, *, environment: str, json: Path | None) -> None:
@@ -165,16 +170,22 @@ def rollout_act(
     directory: Path, service_name: str, action: str, *, environment: str, who: str | None, why: str
 ) -> None:
     """`proveout rollout pause|resume|abort|promote SERVICE`."""
+    from proveout.delivery.desk import declared_champion
     from proveout.delivery.state import Refused
 
     project = load(directory)
     service = service_named(project, service_name)
-    _environment(project, environment)
+    declared = declared_champion(service, _environment(project, environment))
     with store_of(project) as store:
         desk = _desk(store)
-        act = {"pause": desk.pause, "resume": desk.resume, "abort": desk.abort, "promote": desk.promote}[action]
+        acts = {
+            "pause": desk.pause,
+            "resume": desk.resume,
+            "abort": partial(desk.abort, declared=declared),
+            "promote": desk.promote,
+        }
         try:
-            after = act(environment, service.name, _actor(project, who), why)
+            after = acts[action](environment, service.name, _actor(project, who), why)
         except Refused as error:
             leave(f"Refused: {error}", REFUSED)
     weights = ", ".join(
@@ -185,7 +196,16 @@ def rollout_act(
         )
         if fingerprint in after.weights
     )
-    print(f"{service.name} in {environment}: {after.shown.replace('_', ' ')}; serves {weights}.")
+    print(f"{service.name} in {environment}: {_state_in_words(after)}; serves {weights}.")
+
+
+def _state_in_words(rollout: Rollout) -> str:
+    """The state as a person says it: an approval is waited for, which `rollout status --json` calls paused."""
+    from proveout.delivery.state import Approval
+
+    if rollout.status == "running" and isinstance(rollout.current, Approval):
+        return "waits for approval"
+    return rollout.shown.replace("_", " ")
 
 
 def plan(
@@ -243,7 +263,7 @@ def comment(directory: Path, page: Path, *, number: int | None) -> None:
     from proveout.delivery.git import GitError, Repository
 
     try:
-        body = page.read_text()
+        body = page.read_text("utf-8")
     except OSError as error:
         raise BadInput(f"{page} can't be read: {error.strerror}") from None
     marker = body.partition("\n")[0]
@@ -366,9 +386,10 @@ def _announce(line: str) -> None:
 def _entry(entry: Any) -> str:
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(entry.time))
     body = entry.body
-    what = " ".join(
-        str(body[name]) for name in ("variant", "change", "state", "reason", "why") if body.get(name) not in (None, "")
-    )
+    said = [str(body.get(name) or "") for name in ("variant", "change", "state", "reason")]
+    if body.get("why") and not said[-1].endswith(body["why"]):
+        said.append(body["why"])
+    what = " ".join(word for word in dict.fromkeys(said) if word not in ("", "none"))
     return f"{moment}  {entry.actor:<24} {entry.action:<10} {entry.subject}  {what}"
 
 
@@ -424,7 +445,7 @@ def _pull_request() -> int | None:
     event = os.environ.get("GITHUB_EVENT_PATH")
     if event:
         try:
-            number = json.loads(Path(event).read_text()).get("pull_request", {}).get("number")
+            number = json.loads(Path(event).read_text("utf-8")).get("pull_request", {}).get("number")
         except (OSError, ValueError):
             number = None
         if number:

@@ -40,9 +40,11 @@ def promote(
     delivering.promote(project, change, to=to, base=base, push=not no_push, json=json)
 
 
-def _saying(action: str) -> Callable[..., None]:
-    def say(
-        change: ChangeName,
+def _deciding(command: str, action: str, about: object) -> Callable[..., None]:
+    """A command by which a person decides about a change or a service."""
+
+    def decide(
+        name: str,
         project: ProjectDir = Path("."),
         environment: EnvironmentName = "production",
         who: Who = None,
@@ -50,13 +52,18 @@ def _saying(action: str) -> Callable[..., None]:
     ) -> None:
         from proveout.cli import delivering
 
-        delivering.say(project, change, action, environment=environment, who=who, why=reason)
+        getattr(delivering, command)(project, name, action, environment=environment, who=who, why=reason)
 
-    return say
+    decide.__annotations__["name"] = about
+    return decide
 
 
-declared.command("approve", help="Agree to serve a change's challenger, exactly as it is now.")(_saying("approve"))
-declared.command("reject", help="Disagree: earlier approvals end, and so does a rollout of it.")(_saying("reject"))
+declared.command("approve", help="Agree to serve a change's challenger, exactly as it is now.")(
+    _deciding("say", "approve", ChangeName)
+)
+declared.command("reject", help="Disagree: earlier approvals end, and so does a rollout of it.")(
+    _deciding("say", "reject", ChangeName)
+)
 
 
 @rollout.command("start")
@@ -85,28 +92,13 @@ def rollout_status(
     delivering.rollout_status(project, service, environment=environment, json=json)
 
 
-def _acting(action: str) -> Callable[..., None]:
-    def act(
-        service: ServiceName,
-        project: ProjectDir = Path("."),
-        environment: EnvironmentName = "production",
-        who: Who = None,
-        reason: Why = "",
-    ) -> None:
-        from proveout.cli import delivering
-
-        delivering.rollout_act(project, service, action, environment=environment, who=who, why=reason)
-
-    return act
-
-
 for _action, _help in (
     ("pause", "Hold where it is; what threatens users is still taken back."),
     ("resume", "Go on from where it was paused."),
-    ("abort", "Back to the champion at once."),
+    ("abort", "Back to the champion at once; to the one before, where the challenger was promoted."),
     ("promote", "Make the challenger champion now, whatever the evidence."),
 ):
-    rollout.command(_action, help=_help)(_acting(_action))
+    rollout.command(_action, help=_help)(_deciding("rollout_act", _action, ServiceName))
 
 
 @declared.command()

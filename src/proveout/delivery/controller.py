@@ -18,7 +18,7 @@ from proveout.delivery import state as states
 from proveout.delivery.alerts import Heard, alert
 from proveout.delivery.decide import decide
 from proveout.delivery.degradation import ChampionWatch
-from proveout.delivery.desk import Desk, Proposal, declared_champion, proposal
+from proveout.delivery.desk import Desk, Proposal, declared_champion, git_errand, proposal
 from proveout.delivery.evidence import Agreed, Evidence, Gathering
 from proveout.delivery.reading import Reader
 from proveout.delivery.signals import Watch
@@ -376,8 +376,7 @@ def _after_incident(
         for place, (kind, url) in enumerate(_alert_targets(environment))
     ]
     if declared.fingerprint == incident.variant and after.serving.fingerprint != incident.variant:
-        body = _write_back(after, "revert", incident.reason)
-        errands.append(Errand(id=f"{incident.id}.revert", kind="git", body=body, created=now, due=now))
+        errands.append(git_errand(after, "revert", incident.reason, f"{incident.id}.revert"))
     return errands
 
 
@@ -385,20 +384,7 @@ def _after_change(after: Rollout, environment: Environment, declared: Arm) -> li
     """Git hears of a champion that it doesn't declare."""
     if after.status != "promoted" or declared.fingerprint == after.challenger.fingerprint:
         return []
-    body = _write_back(after, "release", after.reason)
-    return [Errand(id=f"{after.id}.release", kind="git", body=body, created=after.updated, due=after.updated)]
-
-
-def _write_back(after: Rollout, verb: str, reason: str) -> dict[str, str]:
-    return {
-        "verb": verb,
-        "environment": after.environment,
-        "service": after.service,
-        "change": after.change,
-        "variant": after.serving.variant,
-        "reason": reason,
-        "rollout": after.id,
-    }
+    return [git_errand(after, "release", after.reason, f"{after.id}.release")]
 
 
 def _alert_targets(environment: Environment) -> list[tuple[str, str]]:

@@ -169,33 +169,46 @@ class Desk:
             actor,
             "pause",
             why,
-            lambda rollout, now, epoch: states.paused(rollout, now, _why("paused", actor, why)),
+            lambda rollout, now, epoch, _: states.paused(rollout, now, _why("paused", actor, why)),
         )
 
     def resume(self, environment: str, service: str, actor: str, why: str = "") -> Rollout:
-        return self._by_hand(environment, service, actor, "resume", why, states.resumed)
-
-    def abort(self, environment: str, service: str, actor: str, why: str = "") -> Rollout:
-        """The champion serves alone again, at once."""
         return self._by_hand(
             environment,
             service,
             actor,
-            "abort",
+            "resume",
             why,
-            lambda rollout, now, epoch: states.ended(rollout, "aborted", now, epoch, _why("aborted", actor, why)),
+            lambda rollout, now, epoch, _: states.resumed(rollout, now, epoch),
         )
+
+    def abort(
+        self, environment: str, service: str, actor: str, why: str = "", *, declared: Arm | None = None
+    ) -> Rollout:
+        """The champion serves alone again, at once: also the one before a challenger that was promoted. Of a rollout
+        that is over otherwise nothing is left to abort, and it stays as it is. `declared` is what git says is served: a
+        pull request has it say so too.
+        """
+
+        def change(rollout: Rollout, now: float, epoch: int, agreed: tuple[Agreed, ...]) -> Rollout:
+            reason = _why("aborted", actor, why)
+            if rollout.active:
+                return states.ended(rollout, "aborted", now, epoch, reason)
+            if rollout.status == "promoted":
+                return states.taken_back(rollout, rollout.champion, now, epoch, reason, "aborted")
+            return rollout
+
+        return self._by_hand(environment, service, actor, "abort", why, change, declared)
 
     def promote(self, environment: str, service: str, actor: str, why: str = "") -> Rollout:
         """The challenger becomes champion whatever the evidence: a person's decision, and recorded as one."""
-        return self._by_hand(
-            environment,
-            service,
-            actor,
-            "promote",
-            why,
-            lambda rollout, now, epoch: states.promoted(rollout, now, epoch, _why("promoted", actor, why)),
-        )
+
+        def change(rollout: Rollout, now: float, epoch: int, agreed: tuple[Agreed, ...]) -> Rollout:
+            if len(agreed) >= approvals_needed(rollout):  # The controller may not have looked since.
+                rollout = msgspec.structs.replace(rollout, cleared=True)
+            return states.promoted(rollout, now, epoch, _why("promoted", actor, why))
+
+        return self._by_hand(environment, service, actor, "promote", why, change)
 
     def approve(
         self,
@@ -212,10 +225,20 @@ class Desk:
         return self._say(APPROVE, environment, service, variant, actor, change, why, scorecard)
 
     def reject(
-        self, environment: str, service: str, variant: Arm, actor: str, *, change: str, why: str = ""
+        self,
+        environment: str,
+        service: str,
+        variant: Arm,
+        actor: str,
+        *,
+        change: str,
+        why: str = "",
+        declared: Arm | None = None,
     ) -> tuple[Agreed, ...]:
-        """Record that somebody disagrees: all approvals so far end, and so does a rollout of it."""
-        return self._say(REJECT, environment, service, variant, actor, change, why, "")
+        """Record that somebody disagrees: all approvals so far end, and so does a rollout of it. `declared` as for
+        `abort`.
+        """
+        return self._say(REJECT, environment, service, variant, actor, change, why, "", declared)
 
     def apply(
         self,
@@ -252,14 +275,21 @@ class Desk:
         actor: str,
         action: str,
         why: str,
-        change: Callable[[Rollout, float, int], Rollout],
+        change: Callable[[Rollout, float, int, tuple[Agreed, ...]], Rollout],
+        declared: Arm | None = None,
     ) -> Rollout:
         with self._deciding(environment, service) as writing:
             rollout = writing.rollout
             if rollout is None or not rollout.change:
                 raise Refused(f"no change was ever rolled out for {service} in {environment}")
-            after = change(rollout, self._clock(), writing.epoch)
-            return rollout if after.version == rollout.version else writing.write(after, actor, action, {"why": why})
+            entries = writing.decision.entries(_subject(environment, service), _DECIDED)
+            after = change(rollout, self._clock(), writing.epoch, agreed(entries, rollout.challenger.fingerprint))
+            if after.version == rollout.version:
+                return rollout
+            after = writing.write(after, actor, action, {"why": why})
+            if declared is not None:
+                writing.have_git_follow(after, declared)
+            return after
 
     def _say(
         self,
@@ -271,6 +301,7 @@ class Desk:
         change: str,
         why: str,
         scorecard: str,
+        declared: Arm | None = None,
     ) -> tuple[Agreed, ...]:
         if not actor.strip():
             raise Refused("nobody can't approve: say who with --as NAME, or set git's user.email")
@@ -285,7 +316,9 @@ class Desk:
             if rollout is not None and action == REJECT and ends:
                 reason = _why("rejected", actor, why)
                 after = states.ended(rollout, "aborted", self._clock(), writing.epoch, reason)
-                writing.write(after, actor, "abort", {"why": why})
+                after = writing.write(after, actor, "abort", {"why": why})
+                if declared is not None:
+                    writing.have_git_follow(after, declared)
             return agreed(writing.decision.entries(subject, _DECIDED), variant.fingerprint)
 
     @contextmanager
@@ -348,9 +381,14 @@ class _Writing:
         self.rollout = after
         return after
 
+    def have_git_follow(self, after: Rollout, declared: Arm) -> None:
+        """A pull request, where git declares what is not served any more."""
+        if declared.fingerprint != after.serving.fingerprint:
+            self.decision.give(git_errand(after, "revert", after.reason, f"{after.id}.{after.version}.revert"))
+
     def _guard(self, after: Rollout) -> None:
         """Whatever went wrong before: a challenger that people have yet to agree to is not served."""
-        needed = next((step.people for step in after.steps if isinstance(step, Approval) and step.before), 0)
+        needed = approvals_needed(after)
         named = after.challenger.fingerprint
         if not needed or named == after.champion.fingerprint or named not in {*after.weights, *after.shadow}:
             return
@@ -362,6 +400,25 @@ class _Writing:
 def read(row: RolloutRow) -> Rollout:
     """The state in a row."""
     return msgspec.json.decode(row.body, type=Rollout)
+
+
+def approvals_needed(rollout: Rollout) -> int:
+    """How many people must agree before the challenger serves at all."""
+    return next((step.people for step in rollout.steps if isinstance(step, Approval) and step.before), 0)
+
+
+def git_errand(after: Rollout, verb: str, reason: str, id: str) -> Errand:
+    """Have git say what is served: a `revert`, or a `release` that was made by hand."""
+    body = {
+        "verb": verb,
+        "environment": after.environment,
+        "service": after.service,
+        "change": after.change,
+        "variant": after.serving.variant,
+        "reason": reason,
+        "rollout": after.id,
+    }
+    return Errand(id=id, kind="git", body=body, created=after.updated, due=after.updated)
 
 
 def _release(rollout: Rollout, now: float) -> Release:

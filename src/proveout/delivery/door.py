@@ -21,7 +21,7 @@ import msgspec
 from proveout.delivery.alerts import BadAlert, heard_alerts
 from proveout.delivery.approvals import proved_run
 from proveout.delivery.controller import Controller
-from proveout.delivery.desk import Desk
+from proveout.delivery.desk import Desk, declared_champion
 from proveout.delivery.state import Approval, Arm, Refused, Rollout
 from proveout.project import Project
 from proveout.storage.errors import StoreError
@@ -183,8 +183,9 @@ class Door:
                     said.environment, service.name, arm, who, change=change.name, why=said.reason, scorecard=run
                 )
             else:
+                declared = declared_champion(service, project.environments[said.environment])
                 people = self._desk.reject(
-                    said.environment, service.name, arm, who, change=change.name, why=said.reason
+                    said.environment, service.name, arm, who, change=change.name, why=said.reason, declared=declared
                 )
         except Refused as error:
             raise _Answer(409, str(error)) from None

@@ -41,7 +41,13 @@ class Repository:
         environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
         try:
             done = subprocess.run(  # noqa: S603
-                command, capture_output=True, text=True, check=False, env=environment, timeout=120
+                command,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+                env=environment,
+                timeout=120,
             )
         except FileNotFoundError:
             raise GitError("git is not installed") from None

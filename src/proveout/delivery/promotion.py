@@ -150,14 +150,14 @@ def declare(path: Path, environment: str, service: str, variant: str) -> None:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
-    content: Any = yaml.load(path.read_text()) if path.exists() else None  # pyright: ignore[reportUnknownMemberType]
+    content: Any = yaml.load(path.read_text("utf-8")) if path.exists() else None  # pyright: ignore[reportUnknownMemberType]
     if content is None:
         content = {"environment": environment}
     releases = content.setdefault("releases", {})
     releases.setdefault(service, {})["champion"] = variant
     written = StringIO()
     yaml.dump(content, written)  # pyright: ignore[reportUnknownMemberType]
-    path.write_text(written.getvalue())
+    path.write_text(written.getvalue(), "utf-8")
 
 
 def branch_name(verb: str, environment: str, service: str, what: str) -> str:

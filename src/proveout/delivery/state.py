@@ -271,17 +271,22 @@ def promoted(rollout: Rollout, now: float, epoch: int, reason: str) -> Rollout:
     )
 
 
-def taken_back(rollout: Rollout, to: Arm, now: float, epoch: int, reason: str) -> Rollout:
-    """A champion that degraded gives way to `to`: the last good one, or the declared fallback.
+def taken_back(
+    rollout: Rollout,
+    to: Arm,
+    now: float,
+    epoch: int,
+    reason: str,
+    status: Literal["rolled_back", "aborted"] = "rolled_back",
+) -> Rollout:
+    """A champion gives way to `to`: the last good one, or the declared fallback.
 
     Raises:
         Refused: a rollout goes on; abort that instead.
     """
     if rollout.active:
         raise Refused(f"the rollout of {rollout.change} goes on: abort it")
-    return _new(
-        rollout, now, reason, status="rolled_back", champion=to, baseline={}, epoch=epoch, share=0.0, shadowing=False
-    )
+    return _new(rollout, now, reason, status=status, champion=to, baseline={}, epoch=epoch, share=0.0, shadowing=False)
 
 
 def alarmed(rollout: Rollout, now: float, reason: str) -> Rollout:

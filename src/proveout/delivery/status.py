@@ -225,7 +225,7 @@ def _step_in_words(status: RolloutStatus) -> str:
     step = dict(status.steps[status.step])
     kind = step.pop("kind")
     settings = ", ".join(
-        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in step.items()
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in step.items() if value
     )
     return f": {kind}" + (f" ({settings})" if settings else "")
 

@@ -129,10 +129,26 @@ class ReleaseShape(Shape):
     )
 
 
+_TARGETS = {
+    "alerts": ("http://", "https://", "env:", "file:"),
+    "apprise": ("",),
+    "gateway": ("http://", "https://"),
+}
+"""Kinds of targets, and how their addresses begin."""
+
+
 def _unfit_targets(targets: list[dict[str, Any]]) -> Iterator[Refusal]:
     for index, target in enumerate(targets):
         if len(target) != 1:
             yield Refusal("a target has one kind", "Write `- gateway: http://127.0.0.1:8080`.", (index,))
+            continue
+        ((kind, address),) = target.items()
+        if kind not in _TARGETS:
+            yield Refusal(f"there is no kind of target `{kind}`", suggestion(kind, _TARGETS), (index, kind))
+        elif not isinstance(address, str) or not address.startswith(_TARGETS[kind]):
+            begins = " or ".join(f"`{word}`" for word in _TARGETS[kind] if word)
+            instead = f"Write an address that begins with {begins}." if begins else "Write apprise's address as text."
+            yield Refusal("no address", instead, (index, kind))
 
 
 class EnvironmentFile(Shape):
