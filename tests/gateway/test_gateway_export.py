@@ -67,6 +67,8 @@ def test_a_request_is_a_span_of_the_callers_trace(tmp_path: Path, monkeypatch: p
         assert (said[names.OPERATION], said[names.REQUEST_MODEL]) == ("chat", "model-base")
         assert (said[names.INPUT_TOKENS], said[names.OUTPUT_TOKENS]) == ("9", "3")
         assert said[names.FINISH_REASONS] == {"values": [{"stringValue": "stop"}]}
+        assert names.REQUEST_STREAM not in said  # Only where it is true.
+        assert attributes(failed)[names.FINISH_REASONS] == {"values": [{"stringValue": "error"}]}
         assert sampled["name"] == "chat model-base"
         assert (failed["status"]["code"], attributes(failed)[names.ERROR_TYPE]) == ("STATUS_CODE_ERROR", "auth")
         assert "hello" not in str(spans(collector))

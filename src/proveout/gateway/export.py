@@ -125,8 +125,8 @@ def span(finished: Finished) -> otlp.Span:
         names.OPERATION: operation,
         names.PROVIDER: names.provider_name(provider),
         names.REQUEST_MODEL: model or None,
-        names.REQUEST_STREAM: trace.streamed,
-        names.FINISH_REASONS: None if trace.finish is None else [trace.finish],
+        names.REQUEST_STREAM: trace.streamed or None,
+        names.FINISH_REASONS: _finish_reasons(trace),
         names.TIME_TO_FIRST_CHUNK: trace.ttft,
         names.INPUT_TOKENS: trace.input_tokens,
         names.OUTPUT_TOKENS: trace.output_tokens,
@@ -159,6 +159,13 @@ def span(finished: Finished) -> otlp.Span:
         attributes=attributes,
         error=trace.error,
     )
+
+
+def _finish_reasons(trace: Trace) -> list[str] | None:
+    """Why the answer ended: an error, where it should have come to an end and did not."""
+    if trace.finish is not None:
+        return [trace.finish]
+    return [names.FAILED] if trace.error is not None and trace.attempts and trace.operation != "embeddings" else None
 
 
 def _parent(trace: Trace) -> tuple[str, str, str] | None:

@@ -1,7 +1,7 @@
 """The names of OpenTelemetry's GenAI conventions that Proveout writes, in one place.
 
-Source: https://github.com/open-telemetry/semantic-conventions-genai (docs/gen-ai/client-inference.md), in development
-as of August 2026: when a name changes there, it changes here. Names of ours begin with `proveout.`.
+Source: https://github.com/open-telemetry/semantic-conventions-genai (docs/gen-ai/client-inference.md at 024a4f94), in
+development: when a name changes there, it changes here. Names of ours begin with `proveout.`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ PROVIDER = "gen_ai.provider.name"
 REQUEST_MODEL = "gen_ai.request.model"
 REQUEST_STREAM = "gen_ai.request.stream"
 FINISH_REASONS = "gen_ai.response.finish_reasons"
+FAILED = "error"
+"""The finish reason of an answer that came to no end."""
 TIME_TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
 INPUT_TOKENS = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
