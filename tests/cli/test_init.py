@@ -1,6 +1,9 @@
 """`proveout init`: a project that is valid as it stands, says where its models come from, and never overwrites."""
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -129,3 +132,12 @@ def test_the_data_are_golden_silver_and_clustered(folder, triage):
     assert len(new) == SILVER_TICKETS / PER_PHRASING
     assert not new & {row["cluster"] for row in golden}
     assert find_leaks(triage) == ()
+
+
+def test_the_example_runs_where_the_locale_knows_only_ascii(tmp_path: Path) -> None:
+    alone = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "proveout"]
+    for words in (["init", "p"], ["run", "tuned", "-C", "p", "--limit", "6"]):
+        ended = subprocess.run([*command, *words], cwd=tmp_path, env=alone, capture_output=True, check=False)
+        assert "Traceback" not in ended.stderr.decode("ascii")
+    assert (ended.returncode, '"A fine-tune' in ended.stdout.decode("ascii")) == (3, True)

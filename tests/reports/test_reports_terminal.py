@@ -12,8 +12,8 @@ from reports_samples import EVERY_CARD, FLIPS, PASSED, UNDECIDED
 from rich.cells import cell_len
 
 from proveout.reports import render
+from proveout.reports.plain import encodable
 from proveout.reports.strips import strip
-from proveout.reports.terminal import encodable
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -116,6 +116,7 @@ def test_an_output_without_unicode_gets_plain_characters() -> None:
     text = encodable("✓ −2 points … 漢 ●", "ascii")
     assert text == "+ -2 points ... ? o"
     assert encodable("✓ é", "latin-1") == "+ é"
+    assert encodable("“82–97” ≤ 2×", "no such encoding") == '"82-97" <= 2x'
     assert encodable("✓", "utf-8") == "✓"
 
 

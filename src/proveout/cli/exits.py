@@ -22,6 +22,7 @@ class BadInput(Exception):
 def guarded(app: Callable[[], object]) -> None:
     """Run the app; turn foreseen errors into a message on standard error and an exit code. The unforeseen keep their
     traceback, and count as not measured: Python's own exit code for them, 1, would read as a verdict."""
+    _speak_plainly()
     try:
         app()
     except BadInput as error:
@@ -34,6 +35,15 @@ def guarded(app: Callable[[], object]) -> None:
             traceback.print_exc()
             leave("This is a mistake in Proveout: no verdict was given.", COULD_NOT_MEASURE)
         leave(str(error), code)
+
+
+def _speak_plainly() -> None:
+    """Signs that an output's encoding lacks become plain ones: words are never lost to a terminal's settings."""
+    from proveout.reports.plain import PLAIN
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=PLAIN)
 
 
 def _foreseen(error: Exception) -> int | None:
@@ -64,16 +74,13 @@ def leave(message: str, code: int) -> NoReturn:
 
 
 def quietly_closed(show: Callable[[], None]) -> None:
-    """Show something. A reader that has gone away (`| head`) or never was (`>&-`) is no error and changes no exit code;
-    signs that the terminal's encoding lacks become question marks.
+    """Show something. A reader that has gone away (`| head`) or never was (`>&-`) is no error and changes no exit code.
 
     Raises:
         BadInput: standard output can't be written, for instance to a full disk.
     """
     if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
         return
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
     try:
         show()
         sys.stdout.flush()

@@ -63,7 +63,7 @@ def example_files(seed: int = SEED) -> dict[str, bytes]:
     source = resources.files("proveout.cli") / "example"
     with resources.as_file(source) as template:
         files = {
-            path.relative_to(template).as_posix(): _filled(path.read_text()).encode()
+            path.relative_to(template).as_posix(): _filled(path.read_text("utf-8")).encode()
             for path in sorted(template.rglob("*"))
             if path.is_file()
         }

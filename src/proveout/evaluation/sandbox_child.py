@@ -168,7 +168,7 @@ def children() -> list[int]:
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open(f"/proc/{name}/stat") as file:
+            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
                 parent = file.read().rpartition(")")[2].split()[1]
         except OSError:
             continue
@@ -261,7 +261,7 @@ def report(word, task) -> None:
 
 def write(path, text) -> None:
     try:
-        with open(path, "w") as file:
+        with open(path, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         fail(f"{path}: {error.strerror}")

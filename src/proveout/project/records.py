@@ -43,9 +43,11 @@ class Secret(msgspec.Struct, frozen=True):
                 raise LookupError(f"environment variable {name} is not set")
             return value
         try:
-            value = Path(name).expanduser().read_text().strip()
+            value = Path(name).expanduser().read_text("utf-8").strip()
         except OSError as error:
             raise LookupError(f"secret file {name} can't be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise LookupError(f"secret file {name} is not text in UTF-8") from None
         if not value:
             raise LookupError(f"secret file {name} is empty")
         return value

@@ -25,6 +25,7 @@ from proveout.reports.figures import (
     without_unit,
     worth_n,
 )
+from proveout.reports.plain import encodable
 from proveout.reports.strips import sparkline, strip
 from proveout.reports.text import counted, phrase
 from proveout.reports.words import (
@@ -64,24 +65,6 @@ SHOWN_SLICES, SHOWN_FLIPS, SHOWN_NOTICES, SHOWN_MEASURES = 8, 3, 12, 20
 COLOURS: dict[Verdict, str] = {"pass": "green", "fail": "red", "inconclusive": "yellow", "error": "magenta"}
 
 _RULED = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
-_PLAIN = str.maketrans(
-    {
-        "✓": "+",
-        "✗": "x",
-        "…": "...",
-        "−": "-",
-        "·": "-",
-        "─": "-",
-        "━": "=",
-        "●": "o",
-        "├": "|",
-        "┤": "|",
-        "│": "|",
-        "┊": ":",
-        "→": ">",
-        **dict(zip("▁▂▃▄▅▆▇█", "_.:-=+*#", strict=True)),
-    }
-)
 
 
 def render_terminal(scorecard: Scorecard) -> str:
@@ -103,19 +86,6 @@ def render_terminal(scorecard: Scorecard) -> str:
     lines = out.getvalue().splitlines()
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return encodable("".join(f"{line.rstrip()}\n" for line in lines), encoding)
-
-
-def encodable(text: str, encoding: str) -> str:
-    """The text as an output of this encoding can show it."""
-    try:
-        text.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return (
-            text.translate(_PLAIN)
-            .encode("ascii" if encoding.lower() in ("", "unknown") else encoding, "replace")
-            .decode(encoding)
-        )
-    return text
 
 
 def scorecard_view(scorecard: Scorecard, width: int) -> RenderableType:

@@ -89,8 +89,8 @@ def _recorded(outputs: Outputs) -> Iterable[Mapping[str, Any]]:
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     """JSON is YAML."""
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
 def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")

@@ -22,7 +22,7 @@ class Tokenizer:
     """Text to token ids and back."""
 
     def __init__(self, path: Path) -> None:
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text("utf-8"))
         vocabulary: dict[str, int] = document["model"]["vocab"]
         to_character = byte_characters()
         to_byte = {character: byte for byte, character in to_character.items()}

@@ -92,7 +92,7 @@ def load_weights(build: Build, folder: Path | None = None) -> Weights:
 @lru_cache(maxsize=4)
 def manifest(folder: Path = FILES) -> dict[str, Any]:
     """What the training script wrote about the files: digests, bytes, and the lineage of every build."""
-    return json.loads((folder / "manifest.json").read_text())
+    return json.loads((folder / "manifest.json").read_text("utf-8"))
 
 
 def weights_digest(build: Build) -> str:
