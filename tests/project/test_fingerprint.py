@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proveout.project import fingerprint as module
 from proveout.project import Limits, ModelSpec, OutputContract, Prompt, Secret
 from proveout.project.fingerprint import canonical, fingerprint
 
@@ -129,6 +132,20 @@ def test_bytes_of_recordings_and_functions_count(repository: Any) -> None:
     os.rename(repository.root / recording, repository.root / "services/triage/recorded/r.jsonl")
     repository.replace(HAIKU, "r.jsonl", "recorded/r.jsonl")
     assert repository.variant().fingerprint == third
+
+
+def test_the_weights_of_the_built_in_model_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(build: str) -> str:
+        model = ModelSpec("tiny", options={"build": build})
+        return fingerprint(model, {}, Prompt("", (("user", "{{ q }}"),)), (), (), OutputContract())
+
+    before = {build: of(build) for build in ("f16", "int8", "lora")}
+    assert len(set(before.values())) == 3
+    told = json.loads(module._TINY.read_text())
+    told["files"]["lora.safetensors"]["sha256"] = "0" * 64
+    (tmp_path / "manifest.json").write_text(json.dumps(told))
+    monkeypatch.setattr(module, "_TINY", tmp_path / "manifest.json")
+    assert {build for build in before if of(build) != before[build]} == {"lora"}
 
 
 def test_the_name_that_a_recording_is_priced_by_counts(repository: Any) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import file_digest, sha256
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from proveout.project.prompts import Prompt
@@ -19,6 +20,9 @@ LENGTH = 16
 """Hexadecimal digits: 64 bits, enough that no two of a team's variants share one."""
 
 _VERSION = 1
+
+_TINY = Path(__file__).parents[1] / "models" / "tiny" / "files" / "manifest.json"
+"""What ships with the package about the built-in model's files."""
 
 
 def fingerprint(
@@ -67,11 +71,20 @@ def _model(model: ModelSpec) -> dict[str, Any]:
     if "path" in options:
         name = name or PurePath(options["path"]).name.partition(".")[0]
         options["path"] = _digest(options["path"])
+    if model.provider == "tiny":
+        options["weights"] = _tiny_weights(_TINY, options.get("build", "f16"))
     headers = {
         name.lower(): value for name, value in options.pop("headers", {}).items() if not isinstance(value, Secret)
     }
     url = None if model.url is None else model.url.rstrip("/")
     return {"provider": model.provider, "name": name, "url": url, "options": options, "headers": headers}
+
+
+@lru_cache
+def _tiny_weights(manifest: Path, build: str) -> tuple[str, ...]:
+    """The digests of the files that a build of the built-in model is made of. Its engine takes no others."""
+    told = json.loads(manifest.read_text("utf-8"))
+    return tuple(told["files"][name]["sha256"] for name in (*told["builds"][build]["files"], "tokenizer.json"))
 
 
 def _prompt(prompt: Prompt) -> dict[str, Any]:
