@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from time import monotonic, process_time
 from typing import NamedTuple, cast
 
+import msgspec
 import numpy as np
 
 from proveout.loadtest.client_watch import ClientLoad, ClientWatch, no_collections
@@ -96,9 +97,9 @@ class Recorder:
         """
         self._client = Client(max_connections_per_origin=_MOST_CONNECTIONS)
         for spec in self._plan.targets:
-            limits = replace(spec.limits, timeout_s=self._plan.timeout_s)
+            limits = msgspec.structs.replace(spec.limits, timeout_s=self._plan.timeout_s)
             try:
-                endpoint = open_endpoint(replace(spec, limits=limits), self._client)
+                endpoint = open_endpoint(msgspec.structs.replace(spec, limits=limits), self._client)
             except LookupError as error:
                 raise CannotLoad(f"{spec.provider} {spec.name}".strip() + f" can't be called: {error}") from None
             if not isinstance(endpoint, Endpoint):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from time import perf_counter
 from typing import Any
@@ -200,7 +200,7 @@ async def _probe(
     prompts = SizedPrompts(tuple(words), (2,), (Counting(1.0, 0.0, ignores_end),), (dict(parameters),))
     count = len(words)
     plan = Plan(
-        (replace(spec),),
+        (spec,),
         prompts,
         np.zeros(count, dtype=np.int64),
         np.arange(count),
