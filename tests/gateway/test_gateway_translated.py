@@ -183,6 +183,34 @@ def test_gemini_on_vertex_answers_in_openais_format(tmp_path: Path) -> None:
     run(main())
 
 
+def test_what_clients_tell_openai_beside_their_question_is_no_reason_to_refuse_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that says its `user` must not fail where a challenger is of another provider."""
+    books = {
+        "user": "u-1",
+        "safety_identifier": "s",
+        "prompt_cache_key": "k",
+        "prompt_cache_retention": "24h",
+        "store": True,
+        "metadata": {"team": "web"},
+    }
+
+    async def main() -> None:
+        for answer, opened in (
+            (GEMINI, lambda upstream: vertex(tmp_path, upstream, "gemini-2.5-flash")),
+            (CONVERSE, lambda upstream: bedrock(tmp_path / "bedrock", monkeypatch, upstream)),
+        ):
+            async with FaultServer([Answer.json(answer)]) as upstream, opened(upstream) as here:
+                assert said(await here.ask(books)) == "Hello"
+                assert not {name for name in books if f'"{name}"' in upstream.received[0].body.decode()} - {"user"}
+                assert "u-1" not in upstream.received[0].body.decode()
+                (trace,) = await here.traces(1)
+                assert trace.unit is not None
+
+    run(main())
+
+
 def test_claude_on_vertex_answers_in_openais_format(tmp_path: Path) -> None:
     claude = {
         "type": "message",

@@ -171,9 +171,13 @@ async def test_structured_output_and_logprobs_have_their_place(google: Any) -> N
     async with google(Answer.json(content({"text": "Hi"}, candidate={"logprobsResult": chosen}))) as (one, _):
         shape = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
         got = await one.ask(response_format=shape, logprobs=True, top_logprobs=2)
-        refused = await one.refusal(response_format={"type": "json_object"})
+        asked = one.body["generationConfig"]
+        await one.ask(response_format={"type": "json_object"})
+        any_json = one.body["generationConfig"]
+        refused = await one.refusal(response_format={"type": "grammar"})
     assert got.logprobs == (-0.5,)
-    assert one.body["generationConfig"] == {
+    assert any_json == {"responseMimeType": "application/json"}
+    assert asked == {
         "responseMimeType": "application/json",
         "responseJsonSchema": schema,
         "responseLogprobs": True,

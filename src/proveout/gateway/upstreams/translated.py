@@ -18,6 +18,9 @@ from proveout.project.records import Message, ModelSpec
 EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
 JSON = (("content-type", "application/json"),)
 _ENVELOPE = frozenset({"model", "messages", "stream", "stream_options", "proveout"})
+_FOR_OPENAIS_BOOKS = frozenset({"metadata", "store", "prompt_cache_retention"})
+"""What clients tell OpenAI about a request beside what they ask; others answer the same without it."""
+_LEFT_OUT = _ENVELOPE | _FOR_OPENAIS_BOOKS
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 
@@ -126,7 +129,7 @@ def request_of(call: Call, parameters: Mapping[str, Any], *, stream: bool = Fals
     Raises:
         Refused: the messages are no messages.
     """
-    asked = {name: plain(value) for name, value in call.body.fields.items() if name not in _ENVELOPE}
+    asked = {name: plain(value) for name, value in call.body.fields.items() if name not in _LEFT_OUT}
     if any(name in parameters for name in _LIMITS):
         asked = {name: value for name, value in asked.items() if name not in _LIMITS}
     messages = call.messages if call.messages is not None else messages_of(call.body)

@@ -29,13 +29,13 @@ _ASKS_NOTHING: dict[str, tuple[Any, ...]] = {
     "min_p": (0,),
     "min_tokens": (0,),
     "repetition_penalty": (1,),
-    "user": (),
     "verbosity": (),
     "web_search_options": (),
-    "prompt_cache_key": (),
-    "safety_identifier": (),
 }
 """OpenAI's (and engines') parameters that an API may have no equivalent of, with the values that ask nothing of it."""
+
+_FOR_THE_BOOKS = ("user", "safety_identifier", "prompt_cache_key")
+"""Say who asks, for the provider's own books: an API without them answers the same."""
 
 
 class Inline(NamedTuple):
@@ -76,6 +76,14 @@ class Parameters:
         value = self.take("stop")
         return [value] if isinstance(value, str) else None if value is None else list(value)
 
+    def wants_json(self) -> bool:
+        """Whether `response_format` asks for JSON of any shape."""
+        value = self._left.get("response_format")
+        wants = isinstance(value, Mapping) and value.get("type") == "json_object"
+        if wants:
+            del self._left["response_format"]
+        return wants
+
     def schema(self) -> tuple[str, Mapping[str, Any]] | None:
         """The JSON Schema that `response_format` asks answers to meet, with its name; None for text.
 
@@ -105,6 +113,8 @@ class Parameters:
         Raises:
             ModelError: `bad_request`: one of OpenAI's that is left has no equivalent and asks for something.
         """
+        for name in _FOR_THE_BOOKS:
+            self._left.pop(name, None)
         for name in [name for name in self._left if name in _ASKS_NOTHING]:
             if self._left.pop(name) not in _ASKS_NOTHING[name]:
                 raise self._failures.error(

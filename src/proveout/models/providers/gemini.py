@@ -86,6 +86,8 @@ class GenerateContentApi:
         stops = given.stops()
         if stops:
             config["stopSequences"] = stops
+        if given.wants_json():
+            config["responseMimeType"] = "application/json"
         schema = given.schema()
         if schema is not None:
             config["responseMimeType"] = "application/json"
