@@ -42,6 +42,7 @@ def test_json_is_utf8_and_words_are_readable_whatever_the_terminal_speaks(projec
     assert json.loads(said.stdout)["decision"] == "pass"
     said = in_shell(project, "$P report --markdown - --junit -", PYTHONIOENCODING="latin1")
     assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith("<!-- proveout"), "a report on standard output has it to itself"
 
 
 def test_check_names_all_that_is_wrong_with_scorers_rows_and_recordings_at_once(proveout, declared):

@@ -17,6 +17,7 @@ def check(directory: Path) -> None:
     from proveout.evaluation import known_scorers
     from proveout.gateway import read_settings
     from proveout.project import ProjectError, count_examples, find_leaks, survey_project, unset_secrets
+    from proveout.reports.text import counted
 
     survey = survey_project(directory, known_scorers=known_scorers())
     project, problems = survey.project, survey.problems
@@ -31,7 +32,8 @@ def check(directory: Path) -> None:
         _look_at_recordings(service, problems)
         data = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "no"
         lines.append(
-            f"  {service.name}: {len(service.variants)} variants, {len(service.changes)} changes, {data} examples"
+            f"  {service.name}: {counted(len(service.variants), 'variant')}, {counted(len(service.changes), 'change')}, "
+            f"{data} examples"
         )
         if project is not None and not problems and not others:
             lines += [f"    leak: {leak}" for leak in find_leaks(service)]

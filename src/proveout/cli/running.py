@@ -190,13 +190,14 @@ def _ask(prepared: Prepared, flags: Flags) -> None:
 
 
 def show(scorecard: Scorecard, outputs: Outputs) -> None:
-    """The scorecard on the terminal, and every report file that was asked for."""
+    """Every report file that was asked for, and the scorecard on the terminal, unless one of them is `-`: then standard
+    output is that report and nothing else."""
     from proveout.reports import render, write_report
 
-    if outputs.json is None or str(outputs.json) != "-":
+    wanted = {kind: getattr(outputs, kind) for kind in ("json", "html", "markdown", "junit")}
+    if "-" not in map(str, wanted.values()):
         quietly_closed(lambda: print(render(scorecard, "terminal"), end=""))
-    for kind in ("json", "html", "markdown", "junit"):
-        path: Path | None = getattr(outputs, kind)
+    for kind, path in wanted.items():
         if path is None:
             continue
         if str(path) == "-":
