@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
+import venv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,33 @@ def test_whoever_opens_a_pull_request_writes_nothing_into_a_script() -> None:
     action, workflow = documents(ACTION)[0], documents(WORKFLOW)[0]
     steps = [*action["runs"]["steps"], *workflow["jobs"]["prove"]["steps"]]
     assert not [step["run"] for step in steps if "${{" in step.get("run", "")]
+
+
+def test_the_actions_own_install_gives_the_program_that_it_calls(team: Path, tmp_path: Path) -> None:
+    """From a wheel of this repository; what that depends on is there already."""
+    pytest.importorskip("hatchling")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", tmp_path / "wheels", INTEGRATIONS.parent], check=True, capture_output=True)
+    fresh, others = tmp_path / "fresh", tmp_path / "others"
+    venv.create(fresh, with_pip=False, symlinks=True)
+    others.mkdir()
+    for one in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        if "proveout" not in one.name:
+            (others / one.name).symlink_to(one)
+    (packages,) = fresh.glob("lib/python*/site-packages")
+    (packages / "others.pth").write_text(f"{others}\n")
+    variables = {
+        "PATH": f"{fresh}/bin:/usr/bin:/bin", "HOME": str(tmp_path), "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(tmp_path / "wheels"), "VERSION": documents(ACTION)[0]["inputs"]["version"]["default"],
+        "PROJECT": str(team),
+    }  # fmt: skip
+    install, check = [step["run"] for step in documents(ACTION)[0]["runs"]["steps"] if "run" in step][:2]
+    assert "pip install" in install
+    for script in (install, check, "command -v proveout"):
+        done = bash(script, team, variables)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{fresh}/bin/proveout"
+    assert (packages / "proveout" / "__init__.py").exists()
 
 
 def in_the_action(folder: Path, name: str, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
