@@ -84,6 +84,28 @@ def test_scorers_and_recordings_are_told_beside_them(proveout, make):
     assert "base.jsonl:3: output: it is missing" in ended.err
 
 
+def test_a_bad_service_file_hides_no_bad_scorer_and_no_bad_recording(proveout, make):
+    scorers = [
+        "exakt_match",
+        {"regex": {"pattern": "("}},
+        {"numeric": {"tolerence": 1}},
+        {"llm_judge": {"rubric": "x"}},
+    ]
+    project = make("refund", scorers=scorers, champion="nobody")
+    with next((project / "services/answers/recorded").glob("base*")).open("a") as file:
+        file.write('{"id": "e9"}\n')
+    ended = proveout("check", "-C", project)
+    assert ended.code == 2
+    wanted = ["champion: the service has no variant", "scorers[0]: there is no scorer", "scorers[1]: scorer regex"]
+    wanted += [
+        "scorers[2].numeric.tolerence",
+        "scorers[3]: scorer llm_judge: `model` is missing",
+        "output: it is missing",
+    ]
+    for what in wanted:
+        assert sum(what in line for line in lines(ended)) == 1, what
+
+
 def test_of_very_many_bad_rows_the_first_are_told_and_the_rest_counted(proveout, make):
     ended = proveout("check", "-C", make("refund", *["refnd"] * 80))
     assert "30 more problems are in this file" in ended.err

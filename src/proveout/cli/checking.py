@@ -26,10 +26,13 @@ def check(directory: Path) -> None:
     for folder in survey.folders:
         counts = count_examples(folder, problems)
         service = folder.service
+        seen = service or folder.partial
+        if seen is not None:
+            _look_at_recordings(seen, problems)
+            if service is not None or seen.scorers:
+                _look_at_scorers(seen, others)
         if service is None:
             continue
-        _look_at_scorers(service, others)
-        _look_at_recordings(service, problems)
         data = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "no"
         lines.append(
             f"  {service.name}: {counted(len(service.variants), 'variant')}, {counted(len(service.changes), 'change')}, "

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from proveout.evaluation.records import Attempt, Score
 from proveout.evaluation.runner import Metric
 from proveout.evaluation.scorers import ModelScorer, PairwiseScorer, Scorer, ScorerError, ScorerFailed, create_scorer
@@ -33,8 +35,7 @@ class PeopleLabels(Scorer):
         return Score(value=label)
 
 
-@dataclass(frozen=True, slots=True)
-class Scoring:
+class Scoring(msgspec.Struct, frozen=True):
     """How a service's answers are scored: a metric for each declared scorer, and one more for people's labels of each
     calibrated judge.
 
@@ -60,7 +61,8 @@ class Scoring:
                 scorer = create_scorer(spec, service)
             except ScorerError as error:
                 line = "" if spec.line is None else f":{spec.line}"
-                problems.append(f"{shown(service.path)}{line}: scorers[{place}]: {error}")
+                number = place if spec.place is None else spec.place
+                problems.append(f"{shown(service.path)}{line}: scorers[{number}]: {error}")
                 continue
             metrics.append(Metric(spec.metric, scorer))
             calibration = getattr(scorer, "calibration", None)

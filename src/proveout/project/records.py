@@ -214,13 +214,14 @@ class DatasetRef(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class ScorerSpec:
     """A scorer's registered name, the metric name that it reports under, and its parameters from YAML. `line` is
-    where it stands in the service's file.
+    where it stands in the service's file, `place` which of the list it is.
     """
 
     name: str
     metric: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     line: int | None = field(default=None, compare=False)
+    place: int | None = field(default=None, compare=False)
 
 
 class ObjectiveSpec(msgspec.Struct, frozen=True):

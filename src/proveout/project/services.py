@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+
+import msgspec
 
 from proveout.project.documents import Document
 from proveout.project.problems import FieldPath, Problem, suggestion
@@ -35,17 +37,18 @@ KnownScorers = Mapping[str, Collection[str]]
 _DATASET_KINDS: tuple[DatasetKind, ...] = ("golden", "silver", "failures")
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceFolder:
+class ServiceFolder(msgspec.Struct, frozen=True):
     """A service as far as it could be read. `service` is None where its files have problems; names, and the data that
-    can be read, are known all the same.
+    can be read, are known all the same. `partial` is then a service of those scorers and variants that are declared
+    soundly, to look at further.
     """
 
     name: str
     service: Service | None
     variant_names: tuple[str, ...]
     inputs: tuple[str, ...] = ()
-    datasets: Mapping[DatasetKind, DatasetRef] = field(default_factory=dict)
+    datasets: Mapping[DatasetKind, DatasetRef] = {}
+    partial: Service | None = None
 
 
 def read_service(reader: Reader, folder: Path, known_scorers: KnownScorers | None) -> ServiceFolder:
@@ -77,7 +80,20 @@ def read_service(reader: Reader, folder: Path, known_scorers: KnownScorers | Non
     )
     readable = {} if inputs is None else datasets
     if len(reader.problems) > before or output is None:
-        return ServiceFolder(folder.name, None, names, inputs or (), readable)
+        partial = Service(
+            name=folder.name,
+            path=path,
+            inputs=inputs or (),
+            output=output or OutputContract(),
+            datasets=readable,
+            scorers=scorers,
+            champion="",
+            objectives={},
+            variants=variants,
+            changes={},
+            allow_code_execution=bool(shape.allow_code_execution),
+        )
+        return ServiceFolder(folder.name, None, names, inputs or (), readable, partial)
     service = Service(
         name=shape.service,
         path=path,
@@ -217,6 +233,7 @@ def _scorers(
         if earlier is not None:
             scorers.append(replace(earlier, line=document.position((*where, index))[0]))
             continue
+        before = len(reader.problems)
         name, metric, parameters, at = _scorer_parts(shape, (*where, index))
         if known is not None and not _is_known(reader, document, at, name, parameters, known):
             continue
@@ -227,7 +244,8 @@ def _scorers(
                 f"Write `{{scorer: {name}, metric: another_name}}`.",
             )
             reader.problems.append(document.problem((*where, index), what, instead))
-        scorers.append(ScorerSpec(name, metric, checked, document.position((*where, index))[0]))
+        if len(reader.problems) == before:
+            scorers.append(ScorerSpec(name, metric, checked, document.position((*where, index))[0], index))
     return tuple(scorers)
 
 
@@ -270,12 +288,14 @@ def _is_known(
             document.problem(place, f"there is no scorer `{name}`", suggestion(name, known), key=True)
         )
         return False
+    sound = True
     for parameter in parameters:
         if parameter not in known[name]:
             what = f"`{name}` takes no `{parameter}`"
             instead = suggestion(parameter, known[name]) if known[name] else "It takes no parameters; leave it out."
             reader.problems.append(document.problem((*at, parameter), what, instead, key=True))
-    return True
+            sound = False
+    return sound
 
 
 def _value_at(data: Any, at: FieldPath) -> Any:
