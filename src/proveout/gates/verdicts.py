@@ -95,9 +95,9 @@ def _opposite(finding: Finding) -> str:
 def _margin(finding: Finding) -> str:
     """The margin as people say it: per cent of a ratio, points of a share, else the number itself."""
     if finding.objective in ("latency", "cost"):
-        return f"{finding.margin * 100:g} %"
+        return f"{finding.margin * 100:g}%"
     if is_share(finding):
-        return f"{finding.margin * 100:g} points"
+        return "1 point" if finding.margin == 0.01 else f"{finding.margin * 100:g} points"
     return f"{finding.margin:g}"
 
 
