@@ -68,7 +68,8 @@ class Meter:
 
     def charge(self, usd: float) -> None:
         """Add what a request cost."""
-        self.today()
+        if int(time() // _DAY_S) != self.day:
+            self.today()
         self.spent += usd
         if self.charged is not None:
             self.charged(self)

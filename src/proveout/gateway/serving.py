@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
+from itertools import chain
 from random import Random
 from time import monotonic
 
@@ -43,9 +45,9 @@ class Serving:
         self._sharing = sharing
         self._shadows: set[asyncio.Task[None]] = set()
 
-    async def answer(
+    def answer(
         self, request: ServerRequest, responder: Responder, body: Body, client: Client | None, operation: str
-    ) -> None:
+    ) -> Awaitable[None]:
         """Answer a request and keep its trace, whatever becomes of it.
 
         Raises:
@@ -53,24 +55,20 @@ class Serving:
         """
         route, pinned = self._catalog.route(body.model, client)
         asked, arm = self._choose(request, body, route, client, operation, pinned)
-        load = route.load
         if self._sharing.on:
-            await self._sharing.admit(*(() if client is None else (client.meter,)), load.meter)
-        else:
-            if client is not None:
-                client.meter.admit()
-            load.meter.admit()
-        most = route.settings.max_concurrency
-        if most is not None and load.in_flight >= most:
-            what = f"{most} requests of this service are in flight, which is its limit"
-            raise Refused(429, what, code="concurrency_limit", retry_after_s=1)
-        load.in_flight += 1
-        self.in_flight.value += 1
-        try:
-            await self._serve(asked, arm, responder)
-        finally:
-            self.in_flight.value -= 1
-            load.in_flight -= 1
+            return self._answer_where_all_admit(asked, arm, responder)
+        if client is not None:
+            client.meter.admit()
+        route.load.meter.admit()
+        _check_room(route)
+        return self._serve(asked, arm, responder)
+
+    async def _answer_where_all_admit(self, asked: Asked, arm: Arm, responder: Responder) -> None:
+        """Answer, if the limits that gateways share allow it. Raises as `answer`."""
+        meter = asked.route.load.meter
+        await self._sharing.admit(*(() if asked.client is None else (asked.client.meter,)), meter)
+        _check_room(asked.route)
+        await self._serve(asked, arm, responder)
 
     async def aclose(self) -> None:
         """End the copies that are still under way."""
@@ -122,8 +120,10 @@ class Serving:
         ), arm
 
     async def _serve(self, asked: Asked, arm: Arm, responder: Responder) -> None:
-        trace = asked.trace
+        trace, load = asked.trace, asked.route.load
         content: tuple[str, str] | None = None
+        load.in_flight += 1
+        self.in_flight.value += 1
         try:
             arm.admit()
             try:
@@ -145,6 +145,8 @@ class Serving:
             trace.status, trace.error = 500, "internal"
             raise
         finally:
+            self.in_flight.value -= 1
+            load.in_flight -= 1
             trace.e2e = monotonic() - asked.started
             self._finish(asked, arm, content)
 
@@ -167,7 +169,7 @@ class Serving:
         """Try the chosen variant, then the fallbacks in their order; the client gets the first whole answer."""
         last: UpstreamFailed | None = None
         others = () if asked.pinned else (one for one in asked.route.fallbacks if one is not chosen)
-        for arm in (chosen, *others):
+        for arm in chain((chosen,), others):
             attempt = Attempt(asked, arm, responder)
             call = attempt.plain_call() or await attempt.prepared()
             if asked.route.load.cache is not None and await attempt.from_cache(call):
@@ -261,6 +263,17 @@ class Serving:
             if trace.cost_usd:
                 load.shadow_meter.charge(trace.cost_usd)
             self._record(trace, arm, content)
+
+
+def _check_room(route: Route) -> None:
+    """
+    Raises:
+        Refused: 429: as many requests as the service takes are in flight.
+    """
+    most = route.settings.max_concurrency
+    if most is not None and route.load.in_flight >= most:
+        what = f"{most} requests of this service are in flight, which is its limit"
+        raise Refused(429, what, code="concurrency_limit", retry_after_s=1)
 
 
 def _gave_up(last: UpstreamFailed | None, trace: Trace) -> Refused:

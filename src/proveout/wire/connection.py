@@ -191,7 +191,8 @@ class ClientConnection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is not None:
             exchange.first_byte = self._read_at
-            self._watch(exchange)
+            if exchange.timeouts.idle is not None:
+                self._watch(exchange)
 
     def on_status(self, reason: bytes) -> None:
         if self._exchange is not None:

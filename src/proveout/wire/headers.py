@@ -66,10 +66,14 @@ class Headers:
         return [key for key, _ in self._fields].index(name)
 
     def with_value(self, index: int, value: bytes) -> Headers:
-        """These fields, one of them with another value."""
-        fields = list(self._fields)
-        fields[index] = (fields[index][0], value)
-        return Headers(fields)
+        """These fields, with another value for the one at `index`, which is the first of its name."""
+        fields = self._fields.copy()
+        name = fields[index][0]
+        fields[index] = (name, value)
+        changed = Headers(fields)
+        if self._first is not None:
+            changed._first = {**self._first, name: value}
+        return changed
 
     def get_all(self, name: str) -> list[str]:
         """Every value of `name`, in order."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from proveout.wire.headers import Headers
 
@@ -11,12 +10,15 @@ _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([1-9]\d{0,8})\r\n")
 _MOST_DIGITS = 9
 
 
-class Found(NamedTuple):
+class Found:
     """A known head at the start of some bytes: where it ends, and what it says of its own."""
 
-    end: int
-    length: int
-    headers: Headers
+    __slots__ = ("end", "headers", "length")
+
+    def __init__(self, end: int, length: int, headers: Headers) -> None:
+        self.end = end
+        self.length = length
+        self.headers = headers
 
 
 class KnownHead:

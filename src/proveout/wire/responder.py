@@ -101,16 +101,14 @@ class Responder:
         connection = self._connection
         if connection is None:
             return
-        bodyless = status in _BODYLESS
-        length = b"" if bodyless else b"content-length: %d\r\n" % len(body)
-        head = (first, self._connection_line(connection), length, lines)
-        if self._head_only or bodyless:
-            connection.write(b"%b%b%b%b\r\n" % head)
-        elif len(body) > _WRITTEN_APART:
-            connection.write(b"%b%b%b%b\r\n" % head)
-            connection.write(body)
+        size, kept = len(body), self._connection_line(connection)
+        if self._head_only or size > _WRITTEN_APART or status in _BODYLESS:
+            length = b"" if status in _BODYLESS else b"content-length: %d\r\n" % size
+            connection.write(b"%b%b%b%b\r\n" % (first, kept, length, lines))
+            if not self._head_only and status not in _BODYLESS:
+                connection.write(body)
         else:
-            connection.write(b"%b%b%b%b\r\n%b" % (*head, body))
+            connection.write(b"%b%bcontent-length: %d\r\n%b\r\n%b" % (first, kept, size, lines, body))
         self._release(connection)
 
     def start(self, status: int = 200, headers: HeaderInput = ()) -> None:

@@ -149,7 +149,7 @@ class ServerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._read_at = monotonic()
         known = self._known
-        if known is not None and self._between_requests:
+        if known is not None and self._stage == "quiet" and not self._since_body:
             data = self._recognise(known, data)
         while data and not self.closing and self._refused is None:
             data = self._take_raw_body(data) if self._raw_body_left else self._parse(data)
@@ -270,16 +270,18 @@ class ServerConnection(asyncio.Protocol):
         found = known.found_in(data)
         if found is None or found.length > self._limits.body_bytes or self.closing or self._refused is not None:
             return data
+        responder = Responder(self, False, known.old, known.keep_alive)
+        rest = data[found.end :]
+        if len(rest) == found.length:  # As nearly always.
+            path, query = _path_and_query(known.url)
+            request = ServerRequest(known.method, path, query, found.headers, rest, self._read_at, responder)
+            self._take(request, responder)
+            return b""
         self._method, self._url, self._headers = known.method, known.url, found.headers
-        self._next = Responder(self, False, known.old, known.keep_alive)
+        self._next = responder
         self._body = b""
         self._stage = "body"
         self._stage_since = self._read_at
-        rest = data[found.end :]
-        if len(rest) == found.length:  # As nearly always.
-            self._body = rest
-            self._request_complete()
-            return b""
         self._raw_body_left = found.length
         self._watch_stage()
         return rest
@@ -344,6 +346,10 @@ class ServerConnection(asyncio.Protocol):
         self._body = b""
         self._since_body = 0
         self._stage = "quiet"
+        self._take(request, responder)
+
+    def _take(self, request: ServerRequest, responder: Responder) -> None:
+        """Run the app for a whole request, or let it wait for those before it."""
         if self._responder is None and not self._waiting and not self._advancing and not self.closing:
             self._run(request, responder)
             return

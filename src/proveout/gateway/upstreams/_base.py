@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from proveout.gateway.bodies import Body
 from proveout.project.records import Message
@@ -12,7 +14,7 @@ from proveout.wire import Flow
 HeaderPairs = tuple[tuple[str, str], ...]
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True):
     """One request for one variant. `messages` are rendered from the variant's prompt, or None where the client's own
     pass through."""
 
@@ -21,7 +23,7 @@ class Call(NamedTuple):
     input: Mapping[str, Any] | None = None
 
 
-class Whole(NamedTuple):
+class Whole(msgspec.Struct, frozen=True):
     """A whole answer in OpenAI's format: its bytes, and the provider's headers that are passed on."""
 
     body: bytes
