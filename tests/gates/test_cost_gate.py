@@ -336,8 +336,8 @@ def longer_prompts(tokens: int) -> dict[str, RecordedRow]:
 @pytest.mark.parametrize(
     ("tokens", "verdict", "told"),
     [
-        (3, "fail", "dearer than the champion by 0.95% (+3 input and +0 output tokens a request), and a margin of 0 %"),
-        (-3, "pass", "cheaper than the champion, which a margin of 0 % asks where costs differ at all"),
+        (3, "fail", "dearer than the champion by 0.95% (+3 input and +0 output tokens a request), and a margin of 0%"),
+        (-3, "pass", "cheaper than the champion, which a margin of 0% asks where costs differ at all"),
     ],
 )
 def test_at_a_margin_of_nothing_a_few_tokens_decide(tmp_path: Path, tokens: int, verdict: str, told: str) -> None:

@@ -229,9 +229,9 @@ def _words(table: ScoreTable, costs: _Costs, test: PairedTest, *, equal: bool) -
         return "no dearer than the champion: every request costs the same", ""
     more = [f"{_token_change(table, costs, kind):+.3g} {kind}" for kind in ("input", "output")]
     return (
-        "cheaper than the champion, which a margin of 0 % asks where costs differ at all",
+        "cheaper than the champion, which a margin of 0% asks where costs differ at all",
         f"dearer than the champion by {test.difference.value:.2%} ({' and '.join(more)} tokens a request), and a "
-        "margin of 0 % allows none of it",
+        "margin of 0% allows none of it",
     )
 
 
