@@ -12,7 +12,8 @@ import pytest
 
 from proveout.project import Example, find_clusters
 from proveout.project.clusters import grouped
-from proveout.project.similarity import LONGEST, SKETCH, Sketches, candidates, even, matches
+from proveout.project.datasets import even
+from proveout.project.similarity import LONGEST, SKETCH, Sketches, candidates, matches
 
 BANKING = Path("../shared/data/banking77/train.csv")
 

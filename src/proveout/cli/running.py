@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from proveout.cli.exits import INTERRUPTED, BadInput, leave, print_as_utf8, quietly_closed
 
@@ -22,8 +23,7 @@ ASK_ABOVE_USD = 1.0
 """On a terminal, a run that may cost more than this (or an unknown sum) asks first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
+class Flags(msgspec.Struct, frozen=True):
     """The shared flags as typed; None where not given."""
 
     gates: str | None = None
@@ -37,8 +37,7 @@ class Flags:
     yes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outputs:
+class Outputs(msgspec.Struct, frozen=True):
     """Which report files to write."""
 
     json: Path | None = None
@@ -265,7 +264,7 @@ def options_of(project: Project, flags: Flags) -> RunOptions:
         for name in ("concurrency", "repeats", "limit", "seed", "max_cost", "max_calls")
         if getattr(flags, name) is not None
     }
-    chosen = {name: value for name, value in declared.items() if name in RunOptions.__slots__} | typed
+    chosen = {name: value for name, value in declared.items() if name in RunOptions.__struct_fields__} | typed
     gates = _names(flags.gates) if flags.gates is not None else None
     if gates == ():
         raise BadInput(f"--gates {flags.gates!r} names no gate; write for example --gates accuracy,stability")

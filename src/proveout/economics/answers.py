@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[{}\[\],:]|\s+', re.DOTALL)
 _OPENS = re.compile(r"[{\[]")
 _DECODER = json.JSONDecoder()
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerParts:
+class AnswerParts(msgspec.Struct, frozen=True):
     """Characters of an answer's text; together they are all of it."""
 
     useful: int = 0

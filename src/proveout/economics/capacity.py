@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import asdict
 
 if TYPE_CHECKING:
     from proveout.storage import Store
@@ -14,8 +16,7 @@ KIND = "loadtest.goodput"
 _NORMAL_95 = 1.959964
 
 
-@dataclass(frozen=True, slots=True)
-class Goodput:
+class Goodput(msgspec.Struct, frozen=True):
     """Requests per second that one replica serves within all its SLOs.
 
     `low` is shown to keep them and `high` to break them, where a search found such rates; `slo` are the limits that it

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from proveout.economics.machines import Serving, machines_usd_per_month
@@ -27,8 +27,7 @@ SCALE = 0.25
 """The share of today's monthly spending that moves the score from 50 to 88."""
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(msgspec.Struct, frozen=True):
     """Requests in a month, with their relative standard deviation; and how many times the mean the busiest minutes
     have, for which machines of one's own are counted."""
 
@@ -37,8 +36,7 @@ class Traffic:
     peak_to_mean: float = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Worth:
+class Worth(msgspec.Struct, frozen=True):
     """What beside its bill makes a change worth something; all in dollars, and 0 unless a team says so.
 
     `migration` is paid once, over `payback_months`; `operations_per_month` is what running the challenger costs more;
@@ -54,8 +52,7 @@ class Worth:
     successes_error: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Driver:
+class Driver(msgspec.Struct, frozen=True):
     """How far the monthly outcome moves when only this input varies: its P5 and P95, and its share of the variance that
     all such lone movements add up to. The outcome is the difference of the bills less the worth of more successes."""
 
@@ -65,8 +62,7 @@ class Driver:
     share: float
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(msgspec.Struct, frozen=True):
     """The 5th, 50th and 95th percentile of simulated months, in dollars."""
 
     p5: float
@@ -74,8 +70,7 @@ class Spread:
     p95: float
 
 
-@dataclass(frozen=True, slots=True)
-class Payback:
+class Payback(msgspec.Struct, frozen=True):
     """In how many months the value of the median month pays for `usd` of migration, with those of the P95 and of the P5
     month; None: never. `in_time` is the probability that it is paid within `within` months."""
 
@@ -87,8 +82,7 @@ class Payback:
     in_time: float
 
 
-@dataclass(frozen=True, slots=True)
-class Impact:
+class Impact(msgspec.Struct, frozen=True):
     """The monthly difference in dollars, challenger - champion: less than 0 saves.
 
     `champion_usd` is what the champion costs in a month. `value` is what a month gains in all: what is saved, and the

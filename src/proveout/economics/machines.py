@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from proveout.project.records import Host
 
@@ -15,8 +16,7 @@ HOURS_PER_MONTH = 730.0
 SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(msgspec.Struct, frozen=True):
     """How one replica serves a workload: `goodput` is the requests per second at which it still keeps all SLOs (from a
     load test; `goodput_doubt` is its relative standard deviation), on `machines` of a host. `headroom` is the share of
     it that may be planned with, `spare` the replicas kept beside (for a rollout, or a failure)."""
@@ -35,8 +35,7 @@ class Serving:
             raise ValueError("a replica needs a goodput above 0, a headroom above 0 and up to 1, and a machine")
 
 
-@dataclass(frozen=True, slots=True)
-class Hosting:
+class Hosting(msgspec.Struct, frozen=True):
     """What it takes and costs to serve a month's requests. `utilisation` is of the goodput of all replicas: half of it
     doubles the price of a token. `usd_per_million_tokens` are input and output together; None where their number is
     unknown."""
@@ -48,8 +47,7 @@ class Hosting:
     usd_per_million_tokens: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One number of replicas: up to how many requests a month it serves, what it costs, and between which volumes it is
     cheaper than the API (None where it never is)."""
 
@@ -59,8 +57,7 @@ class Step:
     cheaper: tuple[float, float] | None
 
 
-@dataclass(frozen=True, slots=True)
-class BreakEven:
+class BreakEven(msgspec.Struct, frozen=True):
     """The staircase of own machines against an API.
 
     `first` is the smallest number of requests a month from which own machines are cheaper somewhere, `always` the one

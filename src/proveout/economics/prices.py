@@ -9,6 +9,7 @@ from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 from msgspec import to_builtins
 
 from proveout.project.records import Host, LongContext, ModelSpec, Price
@@ -40,8 +41,7 @@ class TokenCounts(Protocol):
     def reasoning_tokens(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(msgspec.Struct, frozen=True):
     """Token counts of one answer."""
 
     input_tokens: int
@@ -170,8 +170,7 @@ def costs_usd(price: Price, tokens: TokenColumns, factor: float = 1.0) -> NDArra
     return total * factor + price.per_request
 
 
-@dataclass(frozen=True, slots=True)
-class TokenColumns:
+class TokenColumns(msgspec.Struct, frozen=True):
     """Token counts of many answers, each of shape (N,), in the meaning of `TokenCounts`. NaN where unknown."""
 
     input_tokens: NDArray[Any]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from proveout.economics.answers import AnswerParts
 from proveout.economics.prices import Tokens, cost_usd
@@ -30,8 +31,7 @@ SHORTEST_PREFIX = 1024
 """Tokens below which vendors keep no prefix (OpenAI and Anthropic: 1,024)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(msgspec.Struct, frozen=True):
     """One request as it was paid for.
 
     `parts` are the characters of the visible answer by use. `needless_reasoning` are reasoning tokens that changed
@@ -49,8 +49,7 @@ class Spent:
     answered: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class WasteLine:
+class WasteLine(msgspec.Struct, frozen=True):
     """One use of tokens and money. `percent` is of all dollars, with one decimal; all lines together are 100.0."""
 
     kind: Kind
@@ -59,8 +58,7 @@ class WasteLine:
     percent: float
 
 
-@dataclass(frozen=True, slots=True)
-class Waste:
+class Waste(msgspec.Struct, frozen=True):
     """The bill of some requests, split. Tokens of all lines add up to those billed, and dollars to the bill.
 
     - `syntax`: JSON keys, punctuation and white space; `unread`: values of fields that nobody reads; `talk`: text

@@ -4,7 +4,6 @@ odd."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -33,18 +32,17 @@ class Flip(msgspec.Struct, frozen=True):
         return self.challenger_score > self.champion_score
 
 
-@dataclass(slots=True)
-class FlipCollector:
+class FlipCollector(msgspec.Struct):
     """Pairs the arms' first answers to each example and keeps those whose scores differ by half a point or more.
 
     Only examples that one arm has answered and the other has not are held in memory.
     """
 
     metric: int
-    better: list[Flip] = field(default_factory=list)
-    worse: list[Flip] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    _waiting: dict[str, tuple[int, str, float] | None] = field(default_factory=dict)
+    better: list[Flip] = []
+    worse: list[Flip] = []
+    counts: Counter[str] = msgspec.field(default_factory=Counter)
+    _waiting: dict[str, tuple[int, str, float] | None] = {}
 
     def __call__(self, finished: Finished) -> None:
         if finished.repeat != 0:
@@ -68,19 +66,18 @@ class FlipCollector:
             kept.append(flip)
 
 
-@dataclass(slots=True)
-class FailureCollector:
+class FailureCollector(msgspec.Struct):
     """Counts calls without an answer and scorers that could not measure, by arm and cause, with one message of each.
 
     `optional` are the places of metrics that may leave answers unscored.
     """
 
     optional: frozenset[int] = frozenset()
-    calls: Counter[tuple[int, str]] = field(default_factory=Counter)
-    messages: dict[tuple[int, str], str] = field(default_factory=dict)
-    unscored: Counter[int] = field(default_factory=Counter)
-    unscored_because: dict[int, str] = field(default_factory=dict)
-    parse_failed: Counter[int] = field(default_factory=Counter)
+    calls: Counter[tuple[int, str]] = msgspec.field(default_factory=Counter)
+    messages: dict[tuple[int, str], str] = {}
+    unscored: Counter[int] = msgspec.field(default_factory=Counter)
+    unscored_because: dict[int, str] = {}
+    parse_failed: Counter[int] = msgspec.field(default_factory=Counter)
 
     def __call__(self, finished: Finished) -> None:
         if finished.failure is not None:
@@ -95,11 +92,10 @@ class FailureCollector:
             self.parse_failed[finished.arm] += 1
 
 
-@dataclass(slots=True)
-class ReadingCollector:
+class ReadingCollector(msgspec.Struct):
     """Reads each arm's answers for what an expert would want to look at: cut, empty or refused answers, copies."""
 
-    _readers: defaultdict[int, AnswerReader] = field(default_factory=lambda: defaultdict(AnswerReader))
+    _readers: defaultdict[int, AnswerReader] = msgspec.field(default_factory=lambda: defaultdict(AnswerReader))
 
     def __call__(self, finished: Finished) -> None:
         if finished.attempt is not None:

@@ -11,8 +11,9 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from proveout.evaluation.records import Attempt
 
@@ -54,8 +55,7 @@ _MESSAGES: dict[Sign, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """How often a sign was seen among `n` answers, and the first examples that show it."""
 
     sign: Sign
@@ -102,12 +102,11 @@ def signs(attempt: Attempt) -> tuple[Sign, ...]:
     return tuple(found)
 
 
-@dataclass(slots=True)
-class _Copies:
+class _Copies(msgspec.Struct):
     """One text: how many answers are it, and the first examples that it answered."""
 
     answers: int = 0
-    examples: list[str] = field(default_factory=list)
+    examples: list[str] = []
 
     def add(self, example: str) -> None:
         self.answers += 1
@@ -115,15 +114,14 @@ class _Copies:
             self.examples.append(example)
 
 
-@dataclass(slots=True)
-class AnswerReader:
+class AnswerReader(msgspec.Struct):
     """Reads one variant's answers as they come in, in bounded memory: it keeps hashes of texts, no text, and not
     more than 20,000."""
 
     n: int = 0
-    _counts: Counter[Sign] = field(default_factory=Counter)
-    _examples: defaultdict[Sign, list[str]] = field(default_factory=lambda: defaultdict(list))
-    _copies: dict[bytes, _Copies] = field(default_factory=dict)
+    _counts: Counter[Sign] = msgspec.field(default_factory=Counter)
+    _examples: defaultdict[Sign, list[str]] = msgspec.field(default_factory=lambda: defaultdict(list))
+    _copies: dict[bytes, _Copies] = {}
 
     def add(self, attempt: Attempt) -> None:
         """Read one answer."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import orjson
 
 from proveout.evaluation.records import Attempt, Score
@@ -30,16 +30,14 @@ GIVE_UP_AFTER = 20
 down."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
+class Arm(msgspec.Struct, frozen=True):
     """A variant with the opened model that answers for it."""
 
     variant: Variant
     model: Model
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(msgspec.Struct, frozen=True):
     """A scorer under the name that its figures are reported by. An `optional` one may leave answers unscored."""
 
     name: str

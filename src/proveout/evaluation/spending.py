@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from proveout.economics.answers import AnswerParts, answer_parts
 from proveout.economics.prices import Tokens
@@ -20,8 +21,7 @@ PROMPTS = 100
 _Call = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Paid:
+class _Paid(msgspec.Struct, frozen=True):
     tokens: Tokens
     parts: AnswerParts
     lost: bool
@@ -29,10 +29,9 @@ class _Paid:
     score: float | None
 
 
-@dataclass(slots=True)
-class _Arm:
-    paid: dict[_Call, _Paid] = field(default_factory=dict[_Call, _Paid])
-    prompts: list[str] = field(default_factory=list)
+class _Arm(msgspec.Struct):
+    paid: dict[_Call, _Paid] = {}
+    prompts: list[str] = []
     prompt_tokens: int = 0
     discarded: int = 0
     """Tries that were billed and brought no answer at all."""
@@ -47,8 +46,7 @@ class _Arm:
         return round(repeated_prefix(self.prompts) * self.prompt_tokens / characters) if characters else 0
 
 
-@dataclass(slots=True)
-class SpendingCollector:
+class SpendingCollector(msgspec.Struct):
     """Splits the first answers of each arm by what their service uses of them; answers without token counts are left
     out.
 
@@ -57,7 +55,7 @@ class SpendingCollector:
     """
 
     metric: int | None = None
-    _arms: tuple[_Arm, _Arm] = field(default_factory=lambda: (_Arm(), _Arm()))
+    _arms: tuple[_Arm, _Arm] = msgspec.field(default_factory=lambda: (_Arm(), _Arm()))
 
     def __call__(self, finished: Finished) -> None:
         generation, attempt, arm = finished.generation, finished.attempt, self._arms[finished.arm]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from proveout.project.records import Example
 
@@ -17,15 +18,14 @@ if TYPE_CHECKING:
 NOT_MEASURED = float("nan")
 
 
-@dataclass(slots=True)
-class ExampleIndex:
+class ExampleIndex(msgspec.Struct):
     """The examples of an evaluation, numbered in the order in which they were met; texts are not kept."""
 
-    ids: list[str] = field(default_factory=list)
-    clusters: list[str] = field(default_factory=list)
-    tags: list[tuple[str, ...]] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
-    expected: list[int] = field(default_factory=list)
+    ids: list[str] = []
+    clusters: list[str] = []
+    tags: list[tuple[str, ...]] = []
+    sources: list[str] = []
+    expected: list[int] = []
 
     def add(self, example: Example, expected_key: int) -> int:
         self.ids.append(example.id)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from proveout.project.records import Example
 
@@ -16,8 +17,7 @@ class Task(NamedTuple):
     repeats: int
 
 
-@dataclass(frozen=True, slots=True)
-class Repeats:
+class Repeats(msgspec.Struct, frozen=True):
     """How often to ask: `base` times for every example, `sampled` times for the clusters chosen to measure
     stability."""
 

@@ -4,9 +4,10 @@ in `verdicts`."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from typing import ClassVar, Protocol, Self, runtime_checkable
+
+import msgspec
 
 from proveout.economics.capacity import Goodput
 from proveout.economics.prices import PriceBook
@@ -26,8 +27,7 @@ DEFAULT_MAX_FAILURES = 0.05
 """The share of an arm's calls that may be missing before nothing is decided, where the service does not say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True):
     """What a gate wants of the evaluation: every example `base` times, and `sampled` repeats on about `sample`
     examples."""
 
@@ -38,8 +38,7 @@ class Demand:
     """Calls of each variant in a phase of the gate's own (see `Collecting`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One figure that a gate measured on both variants, before a verdict.
 
     `test` is of the null that the claim asks for (margin 0 when the change claims to improve it). `pessimistic` is the
@@ -69,8 +68,7 @@ class Finding:
     """Examples without which nothing can be tested at all; 0: there are enough."""
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(msgspec.Struct, frozen=True):
     """All that a gate brings to the scorecard."""
 
     findings: tuple[Finding, ...]
@@ -79,8 +77,7 @@ class Findings:
     money: Money | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(msgspec.Struct, frozen=True):
     """What the cost gate tells beside its verdict."""
 
     impact: MonthlyImpact | None = None
@@ -89,8 +86,7 @@ class Money:
     break_even: BreakEven | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Pricing:
+class Pricing(msgspec.Struct, frozen=True):
     """What it takes to price a run's calls: the price book, the day, and the variants in the order of the arms.
 
     `measured` are the goodputs of one replica that load tests have measured; None where there was none.
@@ -113,8 +109,7 @@ class Pricing:
         return cls(PriceBook(project.prices, public_price, project.hosts), on, variants, measured)
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """What was collected for the gates of one run.
 
     `judged` maps metrics that a model judges to whether that judge was calibrated against people's labels; `spent` is
@@ -124,10 +119,10 @@ class Evidence:
     service: Service
     table: ScoreTable
     seed: int = 0
-    judged: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    judged: Mapping[str, bool] = {}
     lower_is_better: frozenset[str] = frozenset()
     pricing: Pricing | None = None
-    collected: Mapping[Objective, object] = field(default_factory=dict[Objective, object])
+    collected: Mapping[Objective, object] = {}
     """What gates collected in phases of their own."""
     spent: tuple[Sequence[Spent], Sequence[Spent]] = ((), ())
     migration: Migration | None = None
@@ -147,8 +142,7 @@ class Gate(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Occasion:
+class Occasion(msgspec.Struct, frozen=True):
     """What a gate's own phase may use. `calls_left` and `usd_left` are what `--max-calls` and `--max-cost` leave, None
     without a limit; `usd_per_call` is what a call of each variant has cost so far, None where that is unknown."""
 
@@ -162,8 +156,7 @@ class Occasion:
     usd_per_call: tuple[float | None, float | None] = (None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
+class Collected(msgspec.Struct, frozen=True):
     """What a gate's own phase brought, and what it took."""
 
     evidence: object

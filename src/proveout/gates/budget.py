@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from proveout.gates._base import CONFIDENCE_ALPHA, Finding
 from proveout.gates.scorecard import LedgerLine
@@ -16,8 +17,7 @@ TRY = "claims"
 """All claims of one change on a dataset version are one try: its level is shared among them by Holm's procedure."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True):
     """Who tries what on which data: what makes a try on the ledger the same one or another."""
 
     service: str
@@ -28,8 +28,7 @@ class Subject:
     run: str
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(msgspec.Struct, frozen=True):
     """A try's place on the ledger, and the level of each of its claims in the order given."""
 
     entry: LedgerEntry

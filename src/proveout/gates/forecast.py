@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from proveout.evaluation import OpenModels, request_of
 from proveout.models import ModelError, PriceBook, Request, Usage
@@ -17,8 +18,7 @@ ASSUMED_OUTPUT = 256
 """Tokens of an answer where a variant names no `max_tokens` and none was measured yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(msgspec.Struct, frozen=True):
     """What to expect of one variant's calls. `finished` is the share that the store has already; `usd_per_call` of a
     new call is None where its price is unknown; `guessed` says that it was worked out from prompts, not measured."""
 

@@ -90,7 +90,7 @@ def histograms(table: ScoreTable, metric: str) -> tuple[Histogram, ...]:
     found: list[Histogram] = []
     for name, unit, values in columns:
         usable = ok & np.isfinite(values)
-        if len(np.unique(values[usable])) <= 2:
+        if _are_two_values(values[usable]):
             continue
         edges = _edges(values[usable])
         counts = [
@@ -108,10 +108,16 @@ def histograms(table: ScoreTable, metric: str) -> tuple[Histogram, ...]:
     return tuple(found)
 
 
+def _are_two_values(values: NDArray[np.float64]) -> bool:
+    """Whether there are no more than two different values, so that a histogram would show nothing."""
+    return not values.size or bool(np.all((values == values.min()) | (values == values.max())))
+
+
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Equal bins over the middle 99 %, so that one outlier does not flatten the picture; outliers count in the end
     bins."""
-    low, high = np.quantile(values, [0.005, 0.995])
+    ranks = np.array([0.005, 0.995]) * (len(values) - 1)
+    low, high = np.interp(ranks, np.arange(len(values)), np.sort(values))  # np.quantile loads numpy.ma for nothing.
     if not high > low:
         low, high = float(values.min()), float(values.max())
     if values.size and np.all(values == np.round(values)) and high - low < BINS:

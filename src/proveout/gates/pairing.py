@@ -3,8 +3,7 @@ are paired by arm."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,8 +12,7 @@ from proveout.evaluation.table import ScoreTable
 Values = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Paired:
+class Paired(msgspec.Struct, frozen=True):
     """Cluster means of both arms, in the same order. `names` are the clusters, `examples` how many examples are behind
     them all.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from random import Random
+
+import msgspec
 
 from proveout.evaluation.workload import Repeats, Task, tasks
 from proveout.gates._base import Gate
@@ -13,6 +14,7 @@ from proveout.gates.scorecard import DatasetUse
 from proveout.project import (
     DatasetKind,
     DatasetRef,
+    DatasetVersion,
     Example,
     Migration,
     Objective,
@@ -20,7 +22,6 @@ from proveout.project import (
     Service,
     Stamp,
     Variant,
-    dataset_version,
     find_clusters,
     read_examples,
     sample_clusters,
@@ -31,8 +32,7 @@ SAMPLED = 100
 """Examples kept of a dataset to plan from."""
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """What is to be proved: this challenger against this champion, improving `improves` and holding all else."""
 
     project: Project
@@ -46,8 +46,7 @@ class Comparison:
     migration: Migration | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(msgspec.Struct, frozen=True):
     """How a run goes about it; the shared flags of the command line. None means the project's default, or ours."""
 
     gates: tuple[str, ...] | None = None
@@ -60,8 +59,7 @@ class RunOptions:
     cache: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(msgspec.Struct, frozen=True):
     """One dataset of a run: which clusters of it are used (None: all), and how many examples and clusters that is.
 
     `seen` is the state of its file, which must stay the same until the run has read it; `sample` are some of its
@@ -100,19 +98,18 @@ def look_at(ref: DatasetRef, inputs: Sequence[str], limit: int | None, seed: int
     sizes: dict[str, int] = {}
     sample: list[Example] = []
     random = Random(seed)
-    for number, example in enumerate(_clustered(read_examples(ref, tuple(inputs), seen), found)):
+    version = DatasetVersion()
+    for number, example in enumerate(_clustered(version.of(read_examples(ref, tuple(inputs), seen)), found)):
         sizes[example.cluster] = sizes.get(example.cluster, 0) + 1
         place = number if number < SAMPLED else random.randrange(number + 1)
         if place < SAMPLED:
             sample[place : place + 1] = [example]
     chosen = sample_clusters(sizes, limit, seed) if limit is not None and limit < sum(sizes.values()) else None
     kept = {name: size for name, size in sizes.items() if chosen is None or name in chosen}
-    version = dataset_version(ref, tuple(inputs))
-    return Data(ref, version, seen, sum(kept.values()), tuple(kept), chosen, found, tuple(sample))
+    return Data(ref, str(version), seen, sum(kept.values()), tuple(kept), chosen, found, tuple(sample))
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(msgspec.Struct, frozen=True):
     """The data and repeats that the gates of a run need together."""
 
     data: tuple[Data, ...]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import msgspec
+from msgspec.structs import replace
 
 from proveout.economics.capacity import Goodput
 from proveout.economics.impact import Traffic
@@ -18,16 +19,14 @@ class Unmeasured(Exception):
     """Why nothing can be said about cost."""
 
 
-@dataclass(frozen=True, slots=True)
-class ByToken:
+class ByToken(msgspec.Struct, frozen=True):
     """A variant that is paid by the token, with the factor of its service tier."""
 
     price: Price
     factor: float
 
 
-@dataclass(frozen=True, slots=True)
-class ByHour:
+class ByHour(msgspec.Struct, frozen=True):
     """A variant on machines of one's own, at the service's declared traffic."""
 
     serving: Serving

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +59,7 @@ IMPLIED_MARGIN = 0.02
 """The margin of an objective that a change claims to improve but the service does not declare."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """A run that is ready to go: what it compares, by which gates, on what data, and the plan to show before
     spending."""
 
@@ -161,8 +159,7 @@ def _repeats_in_words(work: Work) -> str:
     return f"{repeats.base} each"
 
 
-@dataclass(frozen=True, slots=True)
-class _Collected:
+class _Collected(msgspec.Struct, frozen=True):
     """What the evaluation of one run brought in."""
 
     table: ScoreTable

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import msgspec
 import numpy as np
 
@@ -64,7 +62,7 @@ async def run_self_test(
     gates = [(GATES["accuracy"](), spec)] if spec else []
     recorded = OpenModels.recorded_repeats((champion,))
     repeats = REPEATS if recorded is None else min(REPEATS, recorded)
-    work = gather(service, gates, dataclasses.replace(options, repeats=repeats), None)
+    work = gather(service, gates, msgspec.structs.replace(options, repeats=repeats), None)
     async with OpenModels(project, store, options) as models:
         table = await evaluate(
             work.tasks(),

@@ -41,7 +41,15 @@ from proveout.project.records import (
 
 if TYPE_CHECKING:
     from proveout.project.clusters import find_clusters
-    from proveout.project.datasets import DatasetError, Stamp, dataset_version, read_examples, sample_clusters, stamp
+    from proveout.project.datasets import (
+        DatasetError,
+        DatasetVersion,
+        Stamp,
+        dataset_version,
+        read_examples,
+        sample_clusters,
+        stamp,
+    )
     from proveout.project.leaks import Leak, find_leaks
     from proveout.project.load import Survey, count_examples, find_root, load_project, survey_project
     from proveout.project.problems import Problem, ProjectError
@@ -57,6 +65,7 @@ __all__ = [
     "DatasetError",
     "DatasetKind",
     "DatasetRef",
+    "DatasetVersion",
     "Environment",
     "Example",
     "Host",
@@ -108,7 +117,15 @@ __getattr__ = lazy_names(
     __name__,
     {
         "clusters": ("find_clusters",),
-        "datasets": ("DatasetError", "Stamp", "dataset_version", "read_examples", "sample_clusters", "stamp"),
+        "datasets": (
+            "DatasetError",
+            "DatasetVersion",
+            "Stamp",
+            "dataset_version",
+            "read_examples",
+            "sample_clusters",
+            "stamp",
+        ),
         "leaks": ("Leak", "find_leaks"),
         "load": ("Survey", "count_examples", "find_root", "load_project", "survey_project"),
         "problems": ("Problem", "ProjectError"),

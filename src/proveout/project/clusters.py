@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from proveout.project.datasets import input_text
+from proveout.project.datasets import even, input_text
 from proveout.project.records import USUAL_LIKENESS, Example
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def find_clusters(examples: Iterable[Example], threshold: float = USUAL_LIKENESS
     which its file gives a cluster keeps it, and its near-duplicates join it. The result does not depend on chance;
     time grows with the number and length of the inputs, memory by about 1 kB an example (up to 5 kB for long inputs).
     """
-    from proveout.project.similarity import Sketches, even
+    from proveout.project.similarity import Sketches
 
     ids: list[str] = []
     given: dict[int, str] = {}

@@ -5,8 +5,12 @@ for more.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+import unicodedata
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
 
 from proveout.project.example_ids import Names
 from proveout.project.layout import Layout
@@ -14,11 +18,22 @@ from proveout.project.records import DatasetRef, Example
 from proveout.project.row_problems import DatasetError, Problems
 from proveout.project.rows import Row, canonical, csv_rows, json_rows
 
-__all__ = ["DatasetError", "Stamp", "dataset_version", "input_text", "read_examples", "sample_clusters", "stamp"]
+__all__ = [
+    "DatasetError",
+    "DatasetVersion",
+    "Stamp",
+    "dataset_version",
+    "even",
+    "input_text",
+    "read_examples",
+    "sample_clusters",
+    "stamp",
+]
+
+_NOT_LETTERS = re.compile(r"[\W_]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(msgspec.Struct, frozen=True):
     """Which state of a file was seen: it is another after every write."""
 
     inode: int
@@ -82,12 +97,27 @@ def dataset_version(ref: DatasetRef, inputs: Sequence[str]) -> str:
     Raises:
         DatasetError: as `read_examples`.
     """
-    total = 0
-    for example in read_examples(ref, inputs):
-        cluster = None if example.cluster == example.id else example.cluster
-        digest = hashlib.blake2b(canonical((example.input, example.expected, cluster)), digest_size=32).digest()
-        total += int.from_bytes(digest, "big")
-    return hashlib.blake2b((total % 2**256).to_bytes(32, "big"), digest_size=12).hexdigest()
+    version = DatasetVersion()
+    deque(version.of(read_examples(ref, inputs)), maxlen=0)
+    return str(version)
+
+
+class DatasetVersion:
+    """A `dataset_version` in the making, for who reads all examples anyway."""
+
+    def __init__(self) -> None:
+        self._total = 0
+
+    def of(self, examples: Iterable[Example]) -> Iterator[Example]:
+        """The same examples, as the file gives them; the version is known once they are all read."""
+        for example in examples:
+            cluster = None if example.cluster == example.id else example.cluster
+            row = canonical((example.input, example.expected, cluster))
+            self._total += int.from_bytes(hashlib.blake2b(row, digest_size=32).digest(), "big")
+            yield example
+
+    def __str__(self) -> str:
+        return hashlib.blake2b((self._total % 2**256).to_bytes(32, "big"), digest_size=12).hexdigest()
 
 
 def sample_clusters(sizes: Mapping[str, int], limit: int, seed: int) -> frozenset[str]:
@@ -118,6 +148,12 @@ def input_text(example: Example) -> str:
     """An example's input as one text, to compare it with other texts."""
     values = example.input.values()
     return "\n".join(value if isinstance(value, str) else canonical(value).decode() for value in values)
+
+
+def even(text: str) -> str:
+    """A text without case, punctuation, and differences of white space; as it is where nothing else would be left."""
+    plain = _NOT_LETTERS.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+    return plain or text.strip()
 
 
 def _rows(ref: DatasetRef, layout: Layout, problems: Problems) -> Iterator[tuple[int, Row]]:

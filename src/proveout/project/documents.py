@@ -7,9 +7,10 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from proveout.project.problems import FieldPath, Problem, as_yaml, dotted
 
@@ -27,8 +28,7 @@ _CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "b
 Position = tuple[int, int]
 
 
-@dataclass(slots=True)
-class Document:
+class Document(msgspec.Struct):
     """A YAML file as plain data. `shown` is its path relative to the project; positions are lines and columns from
     1.
     """
@@ -36,8 +36,8 @@ class Document:
     path: Path
     shown: str
     data: Any
-    keys: dict[FieldPath, Position] = field(default_factory=dict)
-    values: dict[FieldPath, Position] = field(default_factory=dict)
+    keys: dict[FieldPath, Position] = {}
+    values: dict[FieldPath, Position] = {}
 
     def problem(self, at: FieldPath, what: str, instead: str, *, key: bool = False) -> Problem:
         """A problem at a field, or at the nearest field above it that the file has; `key` points at its name, not
@@ -303,8 +303,7 @@ class _Builder:
         return path
 
 
-@dataclass(slots=True)
-class _Collection:
+class _Collection(msgspec.Struct):
     """A mapping or list that is still being read. `key` is None while a refused key's value is read and dropped."""
 
     value: dict[str, Any] | list[Any]

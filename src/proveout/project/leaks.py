@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proveout.project.datasets import input_text, read_examples
+import msgspec
+from msgspec.structs import replace
+
+from proveout.project.datasets import even, input_text, read_examples
 from proveout.project.example_ids import content_id
 from proveout.project.records import DatasetKind, DatasetRef, Example, Service, Variant
 
@@ -29,8 +31,7 @@ SHORTEST_QUOTE = 15
 _QUOTED = re.compile(r"[\"“„«'`]([^\"“”„«»'`]+)[\"”“»'`]")
 
 
-@dataclass(frozen=True, slots=True)
-class Leak:
+class Leak(msgspec.Struct, frozen=True):
     """An input that is used twice where it must be used once. Places are `file:line`.
 
     `seen` is in a dataset of another kind, in a worked example, or in a prompt; `evaluated` is in evaluation data.
@@ -111,7 +112,7 @@ class _Dataset:
     """
 
     def __init__(self, ref: DatasetRef, inputs: tuple[str, ...], lines: str, places: _Places) -> None:
-        from proveout.project.similarity import Sketches, even
+        from proveout.project.similarity import Sketches
 
         self._ref, self._inputs, self._file = ref, inputs, places.shown(ref.path)
         self.kind = ref.kind
@@ -136,8 +137,6 @@ class _Dataset:
     @property
     def texts(self) -> Iterator[str]:
         """Its inputs, evened out, read again."""
-        from proveout.project.similarity import even
-
         return (even(input_text(example)) for example in read_examples(self._ref, self._inputs))
 
     def place(self, row: int) -> str:
@@ -166,8 +165,7 @@ class _Dataset:
 # --- what a variant shows to the model
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
+class _Shown(msgspec.Struct, frozen=True):
     """A text that a variant shows: the input of its worked example of this number, or from this line of a template."""
 
     text: str
@@ -178,8 +176,6 @@ class _Shown:
 
 
 def _shown_texts(service: Service) -> Iterator[_Shown]:
-    from proveout.project.similarity import even
-
     seen: set[str] = set()
     choices = _any_of(service.output.choices or ())
     for variant in service.variants.values():

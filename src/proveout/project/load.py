@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from proveout.project.datasets import DatasetError, read_examples
 from proveout.project.documents import Document
@@ -12,14 +13,16 @@ from proveout.project.problems import Problem, ProjectError, suggestion
 from proveout.project.reading import Reader
 from proveout.project.records import DatasetKind, Environment, Host, LongContext, Price, Project, Secret
 from proveout.project.services import KnownScorers, ServiceFolder, read_service
-from proveout.project.shapes import EnvironmentFile, PricesFile, PriceShape, ProjectFile
+from proveout.project.shapes import ProjectFile
+
+if TYPE_CHECKING:
+    from proveout.project.shapes import PriceShape
 
 PROJECT_FILE = "proveout.yaml"
 DEFAULT_STORE = ".proveout/store.db"
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(msgspec.Struct, frozen=True):
     """A project as far as it could be read: all that is wrong with its files, and its services' folders. `project` is
     None where anything is wrong.
     """
@@ -122,6 +125,8 @@ def _read_environments(reader: Reader, folders: list[ServiceFolder]) -> dict[str
 
 
 def _read_environment(reader: Reader, path: Path, folders: list[ServiceFolder]) -> Environment | None:
+    from proveout.project.shapes import EnvironmentFile
+
     before = len(reader.problems)
     read = reader.document(path, EnvironmentFile)
     if read is None:
@@ -159,6 +164,8 @@ def _read_prices(reader: Reader) -> tuple[tuple[Price, ...], tuple[Host, ...] | 
     path = reader.root / "prices.yaml"
     if not path.exists():
         return (), ()
+    from proveout.project.shapes import PricesFile
+
     before = len(reader.problems)
     read = reader.document(path, PricesFile)
     if read is None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from proveout.project.sensitive import redacted
 
@@ -15,8 +16,7 @@ FieldPath = tuple[str | int, ...]
 _SHOWN_NAMES = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """One thing to mend. `file` is relative to the project's folder; `line` and `column` count from 1.
 
     Whatever in it looks like a secret is left out.
@@ -31,7 +31,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         for name in ("field", "what", "instead"):
-            object.__setattr__(self, name, redacted(getattr(self, name)))
+            msgspec.structs.force_setattr(self, name, redacted(getattr(self, name)))
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
+
+import msgspec
 
 from proveout.project.documents import Document, parse_document
 from proveout.project.problems import Problem, one_of, suggestion
@@ -22,8 +23,7 @@ _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | r
 _ROLE_LINE = re.compile(r"^# (system|user|assistant)[ \t]*$", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class PromptFile:
+class PromptFile(msgspec.Struct, frozen=True):
     """A prompt's file, read and parsed; `variables` are those that it and its includes use, with file and line of
     each.
     """
@@ -40,13 +40,12 @@ class PromptFile:
         return any(role == "user" for role, _ in self.sections)
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(msgspec.Struct):
     """What a prompt's templates refer to, gathered over its sections and includes."""
 
-    variables: dict[str, tuple[str, int]] = field(default_factory=dict)
-    names: set[str] = field(default_factory=set)
-    includes: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, tuple[str, int]] = {}
+    names: set[str] = set()
+    includes: dict[str, str] = {}
 
 
 def read_prompt(reader: Reader, path: Path, base: Path) -> PromptFile | None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+import msgspec
+
 from proveout.project.processing import preprocess
 from proveout.project.records import Message, Role
 
@@ -144,8 +146,7 @@ _MEANT_OTHERWISE = frozenset((*_OPERATORS, *_GLOBALS, "varargs"))
 """Names that are something else than a variable of the input in Jinja2."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blanks:
+class Blanks(msgspec.Struct, frozen=True):
     """A template that only fills in variables, as most prompts do: text, then a variable and text, and so on. It means
     what Jinja2 makes of it, without the time that loading Jinja2 takes.
     """
@@ -197,8 +198,7 @@ def _to_json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """What is wrong in a template, on which of its lines."""
 
     line: int
@@ -206,8 +206,7 @@ class Fault:
     instead: str
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(msgspec.Struct, frozen=True):
     """What a template refers to: variables with the first line of each, names that it sets itself, and other
     templates.
     """

@@ -9,8 +9,6 @@ Kaplan, 2007), which keeps the error of the likeness of long texts at about 0.02
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -25,19 +23,12 @@ NEIGHBOURS = 8
 """In a crowded bucket, each text is compared with so many next to it, in an order that puts the likest together."""
 
 _BATCH = 1 << 18
-_NOT_LETTERS = re.compile(r"[\W_]+")
 _random = np.random.default_rng(20_240_229)
 _FACTORS = _random.integers(0, 2**31, BANDS * ROWS, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
 _OFFSETS = _random.integers(0, 2**32, BANDS * ROWS, dtype=np.uint32)
 _WEIGHTS = _random.integers(0, 2**63, max(SHINGLE, ROWS), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
 Hashes = NDArray[np.uint32]
-
-
-def even(text: str) -> str:
-    """A text without case, punctuation, and differences of white space; as it is where nothing else would be left."""
-    plain = _NOT_LETTERS.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
-    return plain or text.strip()
 
 
 class Sketches:

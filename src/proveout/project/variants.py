@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from proveout.project.documents import Document
 from proveout.project.fingerprint import fingerprint
@@ -23,8 +24,7 @@ from proveout.project.validation import validated
 Pair = tuple[Mapping[str, Any], Any]
 
 
-@dataclass(slots=True)
-class VariantReader:
+class VariantReader(msgspec.Struct):
     """Reads the variants of one service. `inputs` and `output` are None where the service's own file doesn't say
     them soundly.
     """
@@ -33,7 +33,7 @@ class VariantReader:
     folder: Path
     inputs: tuple[str, ...] | None
     output: OutputContract | None
-    _prompts: dict[Path, PromptFile | None] = field(default_factory=dict)
+    _prompts: dict[Path, PromptFile | None] = {}
 
     def read(self, path: Path) -> Variant | None:
         """A variant, or None and its problems."""

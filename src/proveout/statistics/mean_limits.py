@@ -42,7 +42,7 @@ worst of values that hardly vary lies."""
 _FARTHEST = 4.0
 """Standard errors above the sample's mean up to which the mean of values without losses is considered."""
 
-_LEVELS = np.union1d(np.geomspace(1e-9, 0.5, 240), (0.01, 0.025, 0.05, 0.1))
+_LEVELS = np.sort(np.append(np.geomspace(1e-9, 0.5, 240), (0.01, 0.025, 0.05, 0.1)))
 
 
 class MeanLimits(Protocol):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
+
+import msgspec
 
 from proveout.storage.errors import StoreError
 
@@ -16,8 +17,7 @@ DEFAULT_TIMEOUT_S = 30.0
 _EXAMPLES = "Write sqlite:///path/to/store.db or postgresql://user:password@host/database."
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where a store is. `name` is its URL without the password; `url` is SQLAlchemy's, None for SQLite: the path is all
     there is, and SQLAlchemy takes long to import.
     """

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from proveout.storage.records import Feedback, Outcome, Trace
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(msgspec.Struct, frozen=True):
     """A table's name and the columns of its rows, without one that numbers itself.
 
     `lock`: on PostgreSQL, writers of this table take turns, so that the order of its numbers is that of commits.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import msgspec
 import orjson
 
 from proveout import wire
@@ -70,8 +70,7 @@ class Signer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """How an endpoint is reached. The client is the caller's, and stays open; a signer's headers replace `headers`."""
 
     client: wire.Client
@@ -113,8 +112,7 @@ class Line:
         )
 
 
-@dataclass(slots=True)
-class _Stream:
+class _Stream(msgspec.Struct):
     """A streamed response: handed to the feed as it comes, or kept where it is no stream after all."""
 
     feed: Feed

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
 import orjson
 
 from proveout import wire
@@ -32,8 +32,7 @@ _REASONING_MODEL = re.compile(r"(?:.*[/:])?(?:o[1-9]|gpt-(?:[5-9]|1[0-9]))(?![0-
 """Names of OpenAI's models that refuse `max_tokens`: o1, o3-mini, openai/o4-mini, gpt-5-nano, ..."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(msgspec.Struct, frozen=True):
     """What one endpoint does in its own way.
 
     `limit_name`: the name that it knows the limit of output tokens by, where it takes only one of the two;

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
+
+import msgspec
 
 from proveout.models.providers.openai_chat import Dialect
 from proveout.project.records import ModelSpec
@@ -12,8 +13,7 @@ AZURE_API_VERSION = "2024-10-21"
 """Sent where a `model:` block names none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(msgspec.Struct, frozen=True):
     """One provider. `url` is its base address, or its usual one on this machine; None where there is none.
 
     `key_header` is the header that takes the key; with `Authorization`, the key is a bearer token. `needs_name` says
@@ -21,7 +21,7 @@ class Service:
     """
 
     url: str | None
-    dialect: Dialect = field(default_factory=Dialect)
+    dialect: Dialect = msgspec.field(default_factory=Dialect)
     key_header: str = "authorization"
     needs_name: bool = True
     bare_path: str = ""
@@ -50,8 +50,7 @@ SERVICES: dict[str, Service] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a spec's endpoint takes a call, and the model's name in the body (empty: none is sent)."""
 
     url: str

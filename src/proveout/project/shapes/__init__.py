@@ -1,24 +1,23 @@
 """The shapes of every declared file: pydantic models whose descriptions and examples are the file reference and the
-messages.
+messages. Each is made when it is first used: all of them would take longer to make than a small project to read.
 """
 
-from proveout.project.shapes._base import Shape
-from proveout.project.shapes.files import ChangeFile, EnvironmentFile, PricesFile, PriceShape, ProjectFile
-from proveout.project.shapes.gateway import GatewayFile
-from proveout.project.shapes.model import FAMILY_OF_PROVIDER, ModelShape
-from proveout.project.shapes.rollout import ROLLOUT_STEPS, RolloutShape
-from proveout.project.shapes.service import ServiceFile
-from proveout.project.shapes.steps import INPUT_STEP_NAMES, OUTPUT_STEP_NAMES
-from proveout.project.shapes.variant import PairShape, PromptFrontMatter, VariantFile
+from typing import TYPE_CHECKING
 
-PROVIDERS = tuple(FAMILY_OF_PROVIDER)
-"""All provider names."""
+from proveout._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from proveout.project.shapes._base import Shape
+    from proveout.project.shapes.environment import EnvironmentFile
+    from proveout.project.shapes.files import ChangeFile, ProjectFile
+    from proveout.project.shapes.gateway import GatewayFile
+    from proveout.project.shapes.model import ModelShape
+    from proveout.project.shapes.prices import PricesFile, PriceShape
+    from proveout.project.shapes.rollout import RolloutShape
+    from proveout.project.shapes.service import ServiceFile
+    from proveout.project.shapes.variant import PairShape, PromptFrontMatter, VariantFile
 
 __all__ = [
-    "INPUT_STEP_NAMES",
-    "OUTPUT_STEP_NAMES",
-    "PROVIDERS",
-    "ROLLOUT_STEPS",
     "ChangeFile",
     "EnvironmentFile",
     "GatewayFile",
@@ -33,3 +32,18 @@ __all__ = [
     "Shape",
     "VariantFile",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "_base": ("Shape",),
+        "environment": ("EnvironmentFile",),
+        "files": ("ChangeFile", "ProjectFile"),
+        "gateway": ("GatewayFile",),
+        "model": ("ModelShape",),
+        "prices": ("PriceShape", "PricesFile"),
+        "rollout": ("RolloutShape",),
+        "service": ("ServiceFile",),
+        "variant": ("PairShape", "PromptFrontMatter", "VariantFile"),
+    },
+)
