@@ -4,7 +4,8 @@
 
 The gateway does all that it does in production: a client key, a body of 2 KB parsed and rewritten, a sticky draw
 between two variants, usage and cost read from the answer, metrics, and a trace in the store. nginx passes bytes on. The
-upstream is another nginx with a fixed answer (streams: a server of ours that sends 64 events, 10 ms apart).
+upstream is another nginx with a fixed answer (streams: a server of ours that sends 64 events, 10 ms apart). Beside
+them runs `bare.py`, which only rewrites a body and passes it on: the floor of what Python can do here.
 
 CPU is user and system time of all processes of the one measured, from /proc. Rounds are interleaved; medians are shown.
 On a busy machine trust CPU and ratios, not milliseconds.
@@ -312,7 +313,7 @@ def main() -> None:
         sys.exit("nginx is not installed; apt-get install nginx-light")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        fixed, direct_proxy, stream, stream_proxy, served, streaming = (free_port() for _ in range(6))
+        fixed, direct_proxy, bare, stream, stream_proxy, served, streaming = (free_port() for _ in range(7))
         (folder / "plain").mkdir()
         (folder / "stream").mkdir()
         write_project(folder / "plain", f"http://127.0.0.1:{fixed}")
@@ -321,12 +322,18 @@ def main() -> None:
         with (
             nginx(upstream_config(folder / "up", fixed), fixed, folder / "up"),
             nginx(proxy_config(folder / "proxy", direct_proxy, fixed), direct_proxy, folder / "proxy") as limit,
+            started([sys.executable, str(HERE / "bare.py"), str(bare), str(fixed)], bare) as floor,
             gateway(folder / "plain", served, start, profile=options.profile) as ours,
         ):
             if options.profile is not None:
                 loaded(served, 16, options.requests * options.rounds)
                 return
-            plain(options, {"nginx": (direct_proxy, limit.pid), "proveout": (served, ours.pid)}, fixed)
+            ports = {
+                "nginx": (direct_proxy, limit.pid),
+                "bare Python": (bare, floor.pid),
+                "proveout": (served, ours.pid),
+            }
+            plain(options, ports, fixed)
             print(f"{'memory after the run':<44} {rss_mb(ours.pid):7.1f} MB    (at most {LIMITS['rss_mb']:g})")
         for _ in range(3):
             with gateway(folder / "plain", served, start):
