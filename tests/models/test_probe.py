@@ -192,6 +192,7 @@ async def test_an_engine_that_can_do_everything_is_found_able() -> None:
         (Engine(refuses=frozenset({"response_format"})), "json_schema", "not_supported", "400"),
         (Engine(calls_tools=False), "tools", "not_supported", "ignored"),
         (Engine(stop=False), "stop", "not_supported", "ignored"),
+        (Engine(stop=False, words="x?"), "stop", "unknown", "too short to be stopped"),
         (Engine(limit=False), "max_tokens", "not_supported", "asked for 3 tokens, counted 11"),
         (Engine(limit=False, usage=False), "max_tokens", "not_supported", "asked for"),
         (Engine(steady=False), "stop", "unknown", "same answer twice"),

@@ -33,8 +33,7 @@ def failure_notices(failures: FailureCollector, comparison: Comparison) -> list[
         message = f"{_counted(count, 'answer')} could not be read as the service wants them."
         notices.append(Notice(kind="parse_failed", message=message, variant=names[arm], count=count))
     for arm, count in sorted(failures.unscored.items()):
-        have = "has" if count == 1 else "have"
-        message = f"{_counted(count, 'answer')} {have} no score, because a scorer could not measure it"
+        message = f"{_counted(count, 'answer')} could not be measured by a scorer"
         because = failures.unscored_because.get(arm)
         message += f"; for instance: {because}" if because else "."
         notices.append(Notice(kind="unscored", message=message, variant=names[arm], count=count))

@@ -243,8 +243,10 @@ async def stop(asked: Asked) -> Finding:
     piece = whole[middle : middle + 4].strip()
     if not asked.steady or not piece:
         return _unclear("needs the same answer twice, which the endpoint does not give")
-    got = await asked.ask(stop=[piece])
     before = whole[: whole.find(piece)]
+    if (before + piece).rstrip() == whole.rstrip():
+        return _unclear(f"the answer {_quoted(whole)} is too short to be stopped")
+    got = await asked.ask(stop=[piece])
     if got.text.rstrip() == before.rstrip():
         return _yes(f"ended before {_quoted(piece)}")
     if got.text.rstrip() == (before + piece).rstrip():
