@@ -16,6 +16,7 @@ from proveout.delivery.forges import how_to_propose, place_of
 from proveout.gates.scorecard import Arm, Calls, Difference, Figure, GateResult, Scorecard
 from proveout.project import load_project
 from proveout.storage import Store, open_store
+from proveout.storage.records import Errand
 from proveout.testing.faults import Answer, FaultServer, Received
 
 
@@ -199,6 +200,59 @@ def test_a_report_is_one_comment_updated_in_place(
 
     served(api, "GITHUB_API_URL", "", monkeypatch, comment_twice)
     assert [one["body"].strip().splitlines()[-1] for one in api.comments] == ["looks good", "second"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer.json({"message": "Bad credentials"}, status=401), "401 Bad credentials"),
+        (
+            Answer.json({"message": "Validation Failed", "errors": [{"message": "No commits between"}]}, status=422),
+            "422 Validation Failed; No commits between",
+        ),
+        (Answer.json({"message": "API rate limit exceeded"}, status=403), "403 API rate limit exceeded"),
+        (Answer(status=502, body=b"<html>oops</html>"), "502 <html>oops"),
+        (Answer(status=200, body=b"<html>login</html>"), "no JSON"),
+        (Answer.json({"unexpected": 1}), "no list"),
+        (Answer.json(["unexpected"]), "no list"),
+    ],
+)
+def test_a_forge_that_refuses_or_says_something_else_leaves_the_branch_and_says_why(
+    team: Path, store: Store, proveout: Any, monkeypatch: pytest.MonkeyPatch, answer: Answer, said: str
+) -> None:
+    prove(store, team, "staging")
+    git(team, "remote", "set-url", "origin", "https://github.com/acme/support.git")
+    monkeypatch.setenv("GITHUB_TOKEN", "secret-token")
+    page = team.parent / "page.md"
+    page.write_text("<!-- proveout:answers/new/dev -->\n")
+
+    def work() -> None:
+        done = proveout("promote", "new", "--to", "production", "-C", team)
+        assert done.code == 0, done.err
+        assert said in done.out
+        assert "/compare/main...proveout/production/answers-new" in done.out
+        written = proveout("comment", page, "--number", "7", "-C", team)
+        assert (written.code, said in written.err) == (4, True)
+        assert "secret-token" not in done.out + done.err + written.err
+
+    served(lambda request: answer, "GITHUB_API_URL", "", monkeypatch, work)
+
+
+def test_an_errand_that_cannot_be_done_keeps_no_other_one_waiting(team: Path, store: Store) -> None:
+    heard: list[Any] = []
+
+    async def run() -> None:
+        async with FaultServer(lambda request: heard.append(request) or Answer()) as server:
+            house = House(store, team)
+            bodies = ({"verb": "revert", "service": "gone"}, {"url": server.url, "alert": {}})
+            with store.deliveries.deciding("production", "answers") as decision:
+                for number, (kind, body) in enumerate(zip(("git", "alert"), bodies, strict=True)):
+                    decision.give(Errand(id=f"e{number}", kind=kind, body=body, created=number, due=0.0))
+            assert await Runner(store, lambda: house.project, house.clock).run_due() == 1
+
+    asyncio.run(run())
+    assert len(heard) == 1
+    assert [errand.attempts for errand in store.deliveries.errands() if errand.done is None] == [1]
 
 
 def test_on_gitlab_a_merge_request_is_opened_once_and_then_updated(

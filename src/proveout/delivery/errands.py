@@ -14,6 +14,7 @@ from proveout.delivery.git import GitError
 from proveout.delivery.promotion import write_back
 from proveout.delivery.state import Refused
 from proveout.project.records import Project, Secret
+from proveout.storage.errors import StoreError
 from proveout.storage.records import Errand
 from proveout.storage.store import Store
 from proveout.wire import Client, Timeouts, WireError
@@ -42,10 +43,14 @@ class Runner:
         for errand in self._store.deliveries.due_errands(self._clock()):
             try:
                 result = await self._do(errand)
-            except (ErrandFailed, Refused, GitError) as error:
+            except StoreError:
+                raise
+            except Exception as error:  # Whatever one lacks, the others don't wait for it: an alert may be among them.
+                foreseen = isinstance(error, ErrandFailed | Refused | GitError)
                 wait = min(FIRST_RETRY_S * 2**errand.attempts, LONGEST_RETRY_S)
-                log.warning("%s %s: %s; again in %.0f s", errand.kind, errand.id, error, wait)
-                self._store.deliveries.postpone_errand(errand.id, self._clock() + wait, str(error))
+                what = str(error) if foreseen else repr(error)
+                log.warning("%s %s: %s; again in %.0f s", errand.kind, errand.id, what, wait, exc_info=not foreseen)
+                self._store.deliveries.postpone_errand(errand.id, self._clock() + wait, what)
             else:
                 log.info("%s %s: %s", errand.kind, errand.id, result)
                 self._store.deliveries.finish_errand(errand.id, self._clock(), result)

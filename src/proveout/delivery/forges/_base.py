@@ -81,11 +81,32 @@ class Api:
         self._base = base.rstrip("/")
         self._headers = {"accept": "application/json", "user-agent": "proveout", **headers}
 
-    async def __call__(self, method: str, path: str, body: Any = None) -> Any:
-        """
+    async def many(self, path: str, field: str) -> list[dict[str, Any]]:
+        """What is listed at a path; each has this field.
+
         Raises:
-            ForgeError: no answer, or one that is no success.
+            ForgeError: no answer, or one that is no such list.
         """
+        found = await self._answer("GET", path)
+        listed = cast("list[Any]", found) if isinstance(found, list) else [None]
+        if not all(isinstance(one, dict) and field in one for one in listed):
+            raise ForgeError(
+                f"GET {self._base}{path}: the answer is no list of what was asked; is that the API's address?"
+            )
+        return cast("list[dict[str, Any]]", listed)
+
+    async def write(self, method: str, path: str, body: Any, *fields: str) -> dict[str, Any]:
+        """Make or change something; returns what became of it, which has these fields.
+
+        Raises:
+            ForgeError: no answer, or one that is no success or lacks a field.
+        """
+        found = await self._answer(method, path, body)
+        if not isinstance(found, dict) or not set(fields) <= set(cast("dict[str, Any]", found)):
+            raise ForgeError(f"{method} {self._base}{path}: the answer lacks {', '.join(fields) or 'an object'}")
+        return cast("dict[str, Any]", found)
+
+    async def _answer(self, method: str, path: str, body: Any = None) -> Any:
         from proveout.wire import WireError
 
         headers = dict(self._headers)
@@ -100,7 +121,12 @@ class Api:
                 raise ForgeError(str(error)) from None
         if response.status >= 300:
             raise ForgeError(f"{method} {self._base}{path}: {response.status} {_message(response.body)}")
-        return msgspec.json.decode(response.body) if response.body else None
+        try:
+            return msgspec.json.decode(response.body)
+        except msgspec.DecodeError:
+            raise ForgeError(
+                f"{method} {self._base}{path}: the answer is no JSON; is that the API's address?"
+            ) from None
 
 
 def _message(body: bytes) -> str:
@@ -109,7 +135,12 @@ def _message(body: bytes) -> str:
         found: Any = msgspec.json.decode(body)
     except msgspec.DecodeError:
         return body[:200].decode("utf-8", "replace")
-    if isinstance(found, dict):
-        said = cast("dict[str, Any]", found)
-        found = said.get("message") or said.get("error") or said
-    return str(found)[:300]
+    if not isinstance(found, dict):
+        return str(found)[:300]
+    said = cast("dict[str, Any]", found)
+    parts = [said.get("message") or said.get("error") or said]
+    errors = said.get("errors")
+    for one in cast("list[Any]", errors) if isinstance(errors, list) else []:
+        detail = cast("dict[str, Any]", one).get("message") if isinstance(one, dict) else one
+        parts += [detail] if detail else []
+    return "; ".join(map(str, parts))[:300]

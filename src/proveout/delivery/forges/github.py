@@ -9,6 +9,9 @@ from proveout.delivery.forges._base import Api, Place, PullRequest, token
 
 TOKENS = ("GITHUB_TOKEN", "GH_TOKEN")
 
+_MADE = ("number", "html_url")
+"""What is used of a pull request that was made."""
+
 
 class GitHub:
     """One repository on GitHub. `GITHUB_API_URL` names the API, as in its Actions."""
@@ -30,27 +33,29 @@ class GitHub:
 
     async def propose(self, branch: str, base: str, title: str, body: str) -> PullRequest:
         head = quote(f"{self._owner}:{branch}", safe="")
-        found = await self._api("GET", f"{self._path}/pulls?state=open&head={head}&base={quote(base, safe='')}")
+        found = await self._api.many(f"{self._path}/pulls?state=open&head={head}&base={quote(base, safe='')}", "number")
         if found:
             number = int(found[0]["number"])
-            made = await self._api("PATCH", f"{self._path}/pulls/{number}", {"title": title, "body": body})
+            made = await self._api.write(
+                "PATCH", f"{self._path}/pulls/{number}", {"title": title, "body": body}, *_MADE
+            )
         else:
             asked = {"title": title, "head": branch, "base": base, "body": body}
-            made = await self._api("POST", f"{self._path}/pulls", asked)
+            made = await self._api.write("POST", f"{self._path}/pulls", asked, *_MADE)
         return PullRequest(int(made["number"]), str(made["html_url"]))
 
     async def comment(self, number: int, marker: str, body: str) -> None:
         page = 1
         while True:
-            found = await self._api("GET", f"{self._path}/issues/{number}/comments?per_page=100&page={page}")
+            found = await self._api.many(f"{self._path}/issues/{number}/comments?per_page=100&page={page}", "id")
             for comment in found:
                 if str(comment.get("body") or "").startswith(marker):
-                    await self._api("PATCH", f"{self._path}/issues/comments/{comment['id']}", {"body": body})
+                    await self._api.write("PATCH", f"{self._path}/issues/comments/{comment['id']}", {"body": body})
                     return
             if len(found) < 100:
                 break
             page += 1
-        await self._api("POST", f"{self._path}/issues/{number}/comments", {"body": body})
+        await self._api.write("POST", f"{self._path}/issues/{number}/comments", {"body": body})
 
 
 def github(place: Place) -> GitHub | None:

@@ -9,6 +9,9 @@ from proveout.delivery.forges._base import Api, Place, PullRequest, token
 
 TOKENS = ("GITLAB_TOKEN", "GITLAB_PRIVATE_TOKEN")
 
+_MADE = ("iid", "web_url")
+"""What is used of a pull request that was made."""
+
 
 class GitLab:
     """One project on GitLab. `CI_API_V4_URL` names the API, as in its pipelines."""
@@ -21,10 +24,10 @@ class GitLab:
 
     async def propose(self, branch: str, base: str, title: str, body: str) -> PullRequest:
         query = f"state=opened&source_branch={quote(branch, safe='')}&target_branch={quote(base, safe='')}"
-        found = await self._api("GET", f"{self._path}/merge_requests?{query}")
+        found = await self._api.many(f"{self._path}/merge_requests?{query}", "iid")
         if found:
             place = f"{self._path}/merge_requests/{found[0]['iid']}"
-            made = await self._api("PUT", place, {"title": title, "description": body})
+            made = await self._api.write("PUT", place, {"title": title, "description": body}, *_MADE)
         else:
             asked = {
                 "source_branch": branch,
@@ -33,22 +36,22 @@ class GitLab:
                 "description": body,
                 "remove_source_branch": True,
             }
-            made = await self._api("POST", f"{self._path}/merge_requests", asked)
+            made = await self._api.write("POST", f"{self._path}/merge_requests", asked, *_MADE)
         return PullRequest(int(made["iid"]), str(made["web_url"]))
 
     async def comment(self, number: int, marker: str, body: str) -> None:
         notes = f"{self._path}/merge_requests/{number}/notes"
         page = 1
         while True:
-            found = await self._api("GET", f"{notes}?per_page=100&page={page}")
+            found = await self._api.many(f"{notes}?per_page=100&page={page}", "id")
             for note in found:
                 if str(note.get("body") or "").startswith(marker):
-                    await self._api("PUT", f"{notes}/{note['id']}", {"body": body})
+                    await self._api.write("PUT", f"{notes}/{note['id']}", {"body": body})
                     return
             if len(found) < 100:
                 break
             page += 1
-        await self._api("POST", notes, {"body": body})
+        await self._api.write("POST", notes, {"body": body})
 
 
 def gitlab(place: Place) -> GitLab | None:
