@@ -161,11 +161,22 @@ def test_what_is_let_go_comes_as_the_provider_sent_it(tmp_path: Path) -> None:
     run(main())
 
 
-def test_arguments_of_tools_are_looked_at_while_they_come(tmp_path: Path) -> None:
-    parts = [KEY[at : at + 5] for at in range(0, len(KEY), 5)]
-    begun = {"index": 0, "id": "c", "type": "function", "function": {"name": "send", "arguments": '{"key": "'}}
-    more = [chunk({"tool_calls": [{"index": 0, "function": {"arguments": part}}]}) for part in [*parts, '"}']]
-    answer = stream(chunk({"role": "assistant", "tool_calls": [begun]}), *more, chunk({}, "tool_calls"), "[DONE]")
+PARTS = ['{"key": "', *(KEY[at : at + 5] for at in range(0, len(KEY), 5)), '"}']
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        [{"tool_calls": [{"index": 0, "function": {"arguments": part}}]} for part in PARTS],
+        [{"function_call": {"arguments": part}} for part in PARTS],
+        [{"refusal": part} for part in PARTS],
+    ],
+    ids=["tool calls", "function call", "refusal"],
+)
+def test_all_that_an_answer_says_is_looked_at_while_it_comes(tmp_path: Path, deltas: list[dict[str, Any]]) -> None:
+    begun = {"tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}]}
+    said = [chunk(delta, type="of some provider's own") for delta in [begun, *deltas]]
+    answer = stream(*said, chunk({}, "tool_calls"), "[DONE]")
 
     async def main() -> None:
         async with (

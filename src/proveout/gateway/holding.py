@@ -119,7 +119,7 @@ class GuardedStream:
             return
         if not isinstance(chunk, dict):
             return
-        if isinstance(chunk.get("type"), str):
+        if isinstance(chunk.get("type"), str) and "choices" not in chunk:
             self._last |= {name: chunk[name] for name in ("response", "sequence_number") if name in chunk}
             if chunk["type"] in _TELLING and isinstance(chunk.get("delta"), str):
                 yield (chunk["type"], chunk.get("output_index"), chunk.get("content_index")), chunk["delta"]
@@ -135,10 +135,11 @@ class GuardedStream:
         for name in ("content", "refusal"):
             if isinstance(delta.get(name), str):
                 yield (index, name), delta[name]
-        for call in delta.get("tool_calls") or ():
-            function = call.get("function") if isinstance(call, dict) else None
+        calls = [call for call in delta.get("tool_calls") or () if isinstance(call, dict)]
+        called = [(call.get("function"), call.get("index")) for call in calls]
+        for function, number in (*called, (delta.get("function_call"), None)):
             if isinstance(function, dict) and isinstance(function.get("arguments"), str):
-                yield (index, "call", call.get("index")), function["arguments"]
+                yield (index, "call", number), function["arguments"]
 
 
 def _incomplete(response: dict[str, Any], number: Any) -> bytes:
