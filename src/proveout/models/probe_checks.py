@@ -240,13 +240,14 @@ async def stop(asked: Asked) -> Finding:
     """A piece out of the middle of the plain answer as the stop sequence must end the answer before it."""
     whole = asked.whole.text if asked.whole else ""
     middle = len(whole) // 2
-    piece = whole[middle : middle + 4].strip()
+    piece = whole.rstrip()[middle : middle + 4].strip()
     if not asked.steady or not piece:
         return _unclear("needs the same answer twice, which the endpoint does not give")
-    before = whole[: whole.find(piece)]
-    if (before + piece).rstrip() == whole.rstrip():
+    piece = piece[:-1] if whole.rstrip().endswith(piece) else piece
+    if not piece:
         return _unclear(f"the answer {_quoted(whole)} is too short to be stopped")
     got = await asked.ask(stop=[piece])
+    before = whole[: whole.find(piece)]
     if got.text.rstrip() == before.rstrip():
         return _yes(f"ended before {_quoted(piece)}")
     if got.text.rstrip() == (before + piece).rstrip():
