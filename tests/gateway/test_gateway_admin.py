@@ -163,6 +163,21 @@ def test_a_reload_says_what_is_wrong_with_the_files(tmp_path: Path) -> None:
     run(main())
 
 
+def test_what_waits_for_a_restart_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with FaultServer(otherwise=GOOD) as upstream, operated(tmp_path, upstream.url) as operator:
+            file = operator.here.root / "gateway.yaml"
+            sound = json.loads(file.read_text())
+            for others in ({"max_concurrency": 7}, {"spool_megabytes": 3}):
+                file.write_text(json.dumps(sound | others))
+                assert (await operator.told("POST", "/admin/reload"))["served"] is True
+
+    run(main())
+    (said,) = [one for one in caplog.messages if one.startswith("restart the gateway")]
+    assert "`spool_megabytes`" in said
+    assert "admin" not in said
+
+
 @pytest.mark.parametrize(("value", "why"), [("", "TEST_ADMIN_TOKEN is not set"), ("short", "fewer than 16")])
 def test_it_does_not_start_with_a_token_that_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, why: str

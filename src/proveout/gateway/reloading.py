@@ -13,7 +13,7 @@ from proveout.gateway.app import Gateway
 from proveout.gateway.catalog import CannotServe
 from proveout.gateway.orders import Orders
 from proveout.gateway.releases import UnknownEnvironment
-from proveout.gateway.settings import SETTINGS_FILE, read_settings
+from proveout.gateway.settings import SETTINGS_FILE, GatewaySettings, read_settings
 from proveout.project import ProjectError, load_project
 from proveout.project.records import Project
 from proveout.storage.records import Release
@@ -84,6 +84,9 @@ class Reloader:
             self._project, self._settings = earlier
             return [problem]
         log.info("the project's files have changed and are served now")
+        before, now = (_of_the_start(*one) for one in (earlier, (project, settings)))
+        if waiting := [name for name, value in now.items() if value != before[name]]:
+            log.warning("restart the gateway for what it reads at its start only: %s", ", ".join(waiting))
         return []
 
     def _try(self) -> str | None:
@@ -95,6 +98,16 @@ class Reloader:
             self._gateway.metrics.count("proveout_gateway_reload_failures_total").value += 1
             return str(error)
         return None
+
+
+def _of_the_start(project: Project, settings: GatewaySettings) -> dict[str, object]:
+    """What is read once, at the start, by its name in the files."""
+    return {
+        "`admin` of gateway.yaml": settings.admin,
+        "`spool_megabytes` of gateway.yaml": settings.spool_bytes,
+        "`store` of proveout.yaml": project.store_url,
+        "`telemetry` of proveout.yaml": project.settings.get("telemetry"),
+    }
 
 
 def signature(root: Path) -> bytes:
