@@ -79,7 +79,7 @@ def demo(
         typer.Option("--project", "-C", metavar="DIR", help="The project's folder; default: proveout-demo."),
     ] = None,
 ) -> None:
-    """Run the example's changes on the built-in model, and say where to look next."""
+    """Prove five changes of the built-in model, and deliver one."""
     from proveout.cli import demonstration
 
     demonstration.demo(directory)
@@ -181,7 +181,7 @@ def selftest(
     yes: Yes = False,
     json: Json = None,
 ) -> None:
-    """Compare the champion with itself many times on your own data: how often would Proveout wrongly pass?"""
+    """Measure how often Proveout is wrong on your own data. It compares the champion with itself many times."""
     from proveout.cli import running
 
     running.selftest(
@@ -238,7 +238,7 @@ def gateway(
         str | None, typer.Option("--new-key", metavar="NAME", help="Print a new client key and stop.")
     ] = None,
 ) -> None:
-    """Serve the project's services in OpenAI's format, and record what is served."""
+    """Serve services in OpenAI's format, and record what is served."""
     from proveout.cli import gateway as command
 
     if new_key is not None:
@@ -257,7 +257,7 @@ def up(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Its port; 0 takes a free one.")] = 8080,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, metavar="N", help="Its processes.")] = 1,
 ) -> None:
-    """Run gateway and controller together, for a laptop; one Ctrl-C stops both."""
+    """Run gateway and controller together; one Ctrl-C stops both."""
     from proveout.cli.up import up as run_all
 
     run_all(project, environment=environment, host=host, port=port, workers=workers)
@@ -332,7 +332,7 @@ def loadtest(
     json: Json = None,
     html: Html = None,
 ) -> None:
-    """Measure latency under load: a sweep, one run, two variants against each other, or the highest rate."""
+    """Measure latency under load. A sweep, one run, two variants against each other, or the highest rate."""
     from proveout.cli import loading
 
     asked = loading.Asked(

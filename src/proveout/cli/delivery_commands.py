@@ -34,7 +34,7 @@ def promote(
     no_push: Annotated[bool, typer.Option("--no-push", help="Make the branch here only.")] = False,
     json: Json = None,
 ) -> None:
-    """Propose a passed change for an environment: branch, commit with the scorecard, push, pull request."""
+    """Propose a passed change for an environment. Branch, commit with the scorecard, push, pull request."""
     from proveout.cli import delivering
 
     delivering.promote(project, change, to=to, base=base, push=not no_push, json=json)
@@ -115,7 +115,7 @@ def plan(
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the simulation.")] = 0,
     json: Json = None,
 ) -> None:
-    """Simulate a rollout before it begins: requests, days, which drops it catches, and how many users see them."""
+    """Simulate a rollout before it begins. Requests, days, which drops it catches, and how many users see them."""
     from proveout.cli import delivering
 
     delivering.plan(project, change, base_rate=base_rate, scored=scored, runs=runs, seed=seed, json=json)
@@ -129,7 +129,7 @@ def comment(
         int | None, typer.Option("--number", metavar="N", help="Which pull request; default: this pipeline's.")
     ] = None,
 ) -> None:
-    """Write a report as the one comment of its pull request, or bring that comment up to date."""
+    """Write a report as the one comment of its pull request. A comment that is there is brought up to date."""
     from proveout.cli import delivering
 
     delivering.comment(project, page, number=number)
@@ -141,7 +141,7 @@ def audit(
     service: Annotated[str | None, typer.Option("--service", metavar="NAME", help="Only about this one.")] = None,
     json: Json = None,
 ) -> None:
-    """Show who decided what and when, and check that nobody changed it since."""
+    """Show who decided what and when. Checks that nobody changed it since."""
     from proveout.cli import delivering
 
     delivering.audit(project, service=service, json=json)
@@ -180,7 +180,7 @@ def controller(
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
 ) -> None:
-    """Take rollouts from step to step, watch champions, and take back what degrades."""
+    """Take rollouts from step to step, and back what degrades."""
     from proveout.cli import delivering
 
     delivering.controller(
