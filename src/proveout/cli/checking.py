@@ -34,10 +34,8 @@ def check(directory: Path) -> None:
         if service is None:
             continue
         data = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "no"
-        lines.append(
-            f"  {service.name}: {counted(len(service.variants), 'variant')}, {counted(len(service.changes), 'change')}, "
-            f"{data} examples"
-        )
+        variants, changes = counted(len(service.variants), "variant"), counted(len(service.changes), "change")
+        lines.append(f"  {service.name}: {variants}, {changes}, {data} examples")
         if project is not None and not problems and not others:
             lines += [f"    leak: {leak}" for leak in find_leaks(service)]
             unset = unset_secrets(project, list(service.variants.values()))
