@@ -176,3 +176,12 @@ def human_and_judge(
         verdict.append(np.bincount(home, found, clusters) / sizes)
     real, seen = truth[1] - truth[0], verdict[1] - verdict[0]
     return real[:people], seen[:people], seen[people:]
+
+
+def judged_answers(
+    random: np.random.Generator, people: int, right: float, *, sensitivity: float = 0.95, false_positive: float = 0.1
+) -> tuple[Floats, Floats, Floats]:
+    """One variant's answers: people's verdicts, the judge's on the same ones, and the judge's on ten times as many."""
+    truth = random.random(11 * people) < right
+    found = random.random(len(truth)) < np.where(truth, sensitivity, false_positive)
+    return truth[:people].astype(float), found[:people].astype(float), found[people:].astype(float)

@@ -12,6 +12,7 @@ import pytest
 from proveout.statistics import (
     clusters_needed,
     holm_levels,
+    krippendorff_alpha,
     mean_interval,
     minimal_detectable_difference,
     online_level,
@@ -85,6 +86,20 @@ def test_total_losses_on_few_clusters_are_not_missed_whatever_the_others_do(pair
     assert share([test.p_value <= LEVEL for test in tests]) <= at_most(LEVEL)
 
 
+FEW = [(60, 0.1, 0.05), (150, 0.05, 0.02), (300, 0.03, 0.02)]  # clusters, margin, noise of the other clusters
+
+
+@pytest.mark.parametrize(("clusters", "margin", "noise"), FEW)
+def test_few_lost_clusters_among_equal_ones_pass_where_they_cost_less_than_the_margin(
+    paired_scenarios, clusters, margin, noise
+):
+    """Student's t alone shows a fifth to a half of these."""
+    tests = simulate(paired_scenarios.RareLosses(0.005, noise), clusters, margin)
+    assert share([test.p_value <= LEVEL for test in tests]) >= 0.9
+    tests = simulate(paired_scenarios.RareLosses.losing(margin, noise), clusters, margin)
+    assert share([test.p_value <= LEVEL for test in tests]) <= at_most(LEVEL)
+
+
 @pytest.mark.parametrize("clusters", [20, 60])
 def test_a_small_gain_that_rare_total_losses_undo_is_no_improvement(paired_scenarios, clusters):
     tests = simulate(paired_scenarios.RareLosses.losing(0.0, 0.1, gain=0.05), clusters)
@@ -118,6 +133,18 @@ def test_power_is_what_the_plan_predicts(paired_scenarios, accuracy, more, clust
     assert share([test.p_value <= LEVEL for test in tests]) == pytest.approx(0.8, abs=0.03 + 2 * error)
 
 
+@pytest.mark.parametrize(("clusters", "margin"), [(20, 0.187), (60, 0.096)])
+def test_the_plan_knows_that_few_differing_answers_are_a_matter_of_luck(paired_scenarios, clusters, margin):
+    """Single answers, 95 % right: 8 % of them differ. The spread alone would plan with 80 to 83 %."""
+    scenario = paired_scenarios.Answers(0.95, examples=1, repeats=1)
+    first, second = scenario.draw(np.random.default_rng(3), 50_000)
+    planned = power_of_test(margin, float(np.std(second - first)), clusters, reach=1 - margin, jump=1.0)
+    tests = simulate(scenario, clusters, margin, runs=300)
+    assert planned < 0.75
+    assert share([test.p_value <= LEVEL for test in tests]) == pytest.approx(planned, abs=0.03 + 2 * 0.027)
+    assert tests[0].jump in (0.0, 1.0)
+
+
 def test_the_clusters_that_the_plan_asks_for_suffice():
     clusters = clusters_needed(0.45, 0.15)
     random = np.random.default_rng(4)
@@ -132,6 +159,29 @@ def test_the_interval_of_one_variants_mean_covers_it(paired_scenarios, accuracy)
     scenario = paired_scenarios.Answers(accuracy)
     found = [mean_interval(scenario.draw(random, 60)[0]) for _ in range(RUNS)]
     assert share([each.low <= accuracy <= each.high for each in found]) >= 0.95 - 2 * math.sqrt(0.0475 / RUNS)
+
+
+# ------------------------------------------------------------------ agreement
+
+
+@pytest.mark.parametrize(("clusters", "repeats"), [(30, 3), (100, 5)])
+def test_agreement_that_is_lower_by_the_margin_neither_passes_nor_fails(agreement_scenarios, clusters, repeats):
+    random = np.random.default_rng(12)
+    scenario = agreement_scenarios.Repeats(loss=0.1, repeats=repeats)
+    tests = [paired_test(*scenario.draw(random, clusters), margin=0.1) for _ in range(RUNS)]
+    assert share([test.p_value <= LEVEL for test in tests]) <= at_most(LEVEL)
+    assert share([test.p_worse <= LEVEL for test in tests]) <= at_most(LEVEL)
+
+
+@pytest.mark.parametrize("clusters", [30, 100])
+def test_the_intervals_of_agreement_cover_it(agreement_scenarios, clusters):
+    random = np.random.default_rng(13)
+    repeats, groups = agreement_scenarios.Repeats(), agreement_scenarios.Groups(kept=0.9)
+    pairwise = [mean_interval(repeats.draw(random, clusters)[0]) for _ in range(RUNS)]
+    alpha = [krippendorff_alpha(groups.draw(random, clusters)) for _ in range(RUNS)]
+    least = 0.95 - 2 * math.sqrt(0.0475 / RUNS)
+    assert share([each.low <= repeats.agreement <= each.high for each in pairwise]) >= least
+    assert share([each.low <= groups.alpha <= each.high for each in alpha]) >= least
 
 
 # ------------------------------------------------------------------ several candidates
@@ -200,6 +250,16 @@ def test_a_judge_that_flatters_the_challenger_passes_alone_but_not_when_correcte
     assert share(corrected) <= at_most(LEVEL)
     assert share(covered) >= 0.95 - 2 * math.sqrt(0.0475 / RUNS)
     assert np.median(widths) < 0.95
+
+
+@pytest.mark.parametrize(("right", "people"), [(0.6, 30), (0.9, 30), (0.97, 60)])
+def test_the_corrected_figure_of_one_variant_covers_the_truth_also_where_no_labelled_answer_is_wrong(
+    paired_scenarios, right, people
+):
+    random = np.random.default_rng(14)
+    found = [prediction_powered_mean(*paired_scenarios.judged_answers(random, people, right)) for _ in range(RUNS)]
+    assert share([each.low <= right <= each.high for each in found]) >= 0.95 - 2 * math.sqrt(0.0475 / RUNS)
+    assert all(0 <= each.low <= each.value <= each.high for each in found)
 
 
 def test_predictions_that_know_nothing_do_not_widen_the_interval():

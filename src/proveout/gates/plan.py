@@ -67,7 +67,13 @@ def detectable(
     reach = 1.0 if objective in SHARES and _within_one(earlier, metric) else 0.0
     smallest = (
         minimal_detectable_difference(
-            ASSUMED_SD if sd is None else sd, clusters, alpha=level, power=DEFAULT_POWER, reach=reach
+            ASSUMED_SD if sd is None else sd,
+            clusters,
+            alpha=level,
+            power=DEFAULT_POWER,
+            reach=reach,
+            jump=1.0 if sd is None or _exact(earlier, objective, metric) else 0.0,
+            holds=claim == "holds",
         )
         if clusters > 1
         else math.nan
@@ -79,6 +85,14 @@ def _within_one(earlier: Scorecard | None, metric: str) -> bool:
     """Whether scores lie within 0 and 1, as far as an earlier run knows; they do where there was none."""
     seen = [gate.champion.value for gate in earlier.gates if gate.metric == metric] if earlier else []
     return all(value is None or 0 <= value <= 1 for value in seen)
+
+
+def _exact(earlier: Scorecard | None, objective: Objective, metric: str) -> bool:
+    """Whether an earlier run compared single yes-or-no scores."""
+    gates = earlier.gates if earlier else ()
+    return any(
+        (gate.objective, gate.metric) == (objective, metric) and gate.method.startswith("exact") for gate in gates
+    )
 
 
 def spread(earlier: Scorecard | None, objective: Objective, metric: str) -> float | None:

@@ -118,7 +118,8 @@ def examples_needed(finding: Finding, test: PairedTest, alpha: float, power: flo
     share = is_share(finding)
     sd = math.sqrt((test.sd * upper_spread(clusters)) ** 2 + (0.5 / (clusters + 1) if share else 0.0))
     reach = max(0.0, 1.0 - test.margin) if share else 0.0
-    needed = clusters_needed(sd, distance, alpha=alpha, power=power, reach=reach) if sd > 0 else 0
+    jump = test.jump if share else 0.0
+    needed = clusters_needed(sd, distance, alpha=alpha, power=power, reach=reach, jump=jump) if sd > 0 else 0
     return math.ceil(max(needed, _fewest(test, alpha), clusters + 1) * finding.per_cluster)
 
 

@@ -24,7 +24,8 @@ class PairedTest:
 
     `p_value` tests the null `difference <= -margin`. `p_worse` tests the opposite null, `difference >= -margin`
     (small: shown to be worse than the margin). `sd` is the standard deviation of the paired cluster differences;
-    `method` is a phrase for the scorecard.
+    `method` is a phrase for the scorecard. `jump` is how large differences are where there is one, the root of their
+    fourth moment over their second: 1 for single yes-or-no scores, 0 where it is not known.
     """
 
     difference: Estimate
@@ -33,3 +34,4 @@ class PairedTest:
     p_worse: float
     sd: float
     method: str
+    jump: float = 0.0

@@ -21,3 +21,8 @@ def finite_values(values: ArrayLike, name: str) -> Floats:
     if wrong.size:
         raise ValueError(f"{name}[{wrong[0]}] is {array[wrong[0]]}; leave out what was not measured, or measure it")
     return array
+
+
+def within_one(scores: Floats) -> bool:
+    """Whether all scores lie within 0 and 1."""
+    return float(scores.min()) >= 0 and float(scores.max()) <= 1

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from proveout.statistics._base import Estimate
-from proveout.statistics._checking import finite_values
+from proveout.statistics._checking import finite_values, within_one
+from proveout.statistics.bounded_mean import BoundedMean
 from proveout.statistics.distributions import Floats, beta_quantile, normal_quantile
 from proveout.statistics.mean_limits import CautiousMean, UnmetLosses
 
@@ -59,7 +60,7 @@ def mean_interval(values: ArrayLike, *, bounds: tuple[float, float] | None = Non
 
     Single yes-or-no scores get Clopper and Pearson's interval. Others get Student's t, corrected for skewness, and no
     shorter than values at the bounds that are too rare to have been met allow (see `UnmetLosses`): no spread is not
-    no doubt.
+    no doubt. Between known bounds Gaffke's limits (`BoundedMean`) take their place where they are shorter.
 
     Args:
         values: one value per cluster, shape (K,).
@@ -83,8 +84,7 @@ def mean_interval(values: ArrayLike, *, bounds: tuple[float, float] | None = Non
     if size < 2:
         return Estimate(mean, math.nan, math.nan, size)
     least, most, known = _bounds(array, bounds)
-    low = _lower_limit(array, least, alpha / 2)
-    high = -_lower_limit(-array, -most, alpha / 2)
+    low, high = _lower_limit(array, least, known, alpha / 2), -_lower_limit(-array, -most, known, alpha / 2)
     return Estimate(mean, max(low, least) if known else low, min(high, most) if known else high, size)
 
 
@@ -96,8 +96,9 @@ def _bounds(values: Floats, bounds: tuple[float, float] | None) -> tuple[float, 
                 f"values reach from {least:g} to {most:g}, beyond the bounds {bounds[0]:g} to {bounds[1]:g}"
             )
         return *bounds, True
-    return (0.0, 1.0, True) if least >= 0 and most <= 1 else (min(least, 0.0), max(most, 0.0), False)
+    return (0.0, 1.0, True) if within_one(values) else (min(least, 0.0), max(most, 0.0), False)
 
 
-def _lower_limit(values: Floats, least: float, alpha: float) -> float:
-    return min(CautiousMean(values).lower(alpha), UnmetLosses(values, least).lower(alpha))
+def _lower_limit(values: Floats, least: float, known: bool, alpha: float) -> float:
+    careful = min(CautiousMean(values).lower(alpha), UnmetLosses(values, least).lower(alpha))
+    return BoundedMean(values, least).lower_if_above(careful, alpha) if known else careful

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from proveout.statistics._base import Estimate, PairedTest
-from proveout.statistics._checking import finite_values
+from proveout.statistics._checking import finite_values, within_one
+from proveout.statistics.bounded_mean import BoundedMean
 from proveout.statistics.distributions import Floats
 from proveout.statistics.mean_limits import CautiousMean, MeanLimits, SignFlips, UnmetLosses
 from proveout.statistics.paired_counts import PairedCounts
@@ -35,7 +36,8 @@ def paired_test(
     Single yes-or-no scores (all values 0 or 1) are compared exactly: McNemar's test at margin 0, an unconditional
     test at others. Other scores are compared by Student's t with a correction for skewness (`CautiousMean`), by what
     losses too rare to have been met could do (`UnmetLosses`), and by sign flips below 40 clusters; the most careful
-    p-value counts.
+    p-value counts. Of scores within 0 and 1 Gaffke's limits for bounded values (`BoundedMean`) suffice too, which show
+    more where a few clusters are lost and the others hardly vary.
 
     Args:
         champion: one mean score per cluster, shape (K,).
@@ -67,14 +69,21 @@ def paired_test(
         return PairedTest(
             Estimate(value, math.nan, math.nan, size), margin, math.nan, math.nan, math.nan, "too few clusters"
         )
-    better, worse, method = _evidence(champion, challenger, gains, seed)
+    scores = np.concatenate([champion, challenger])
+    better, worse, method = _evidence(scores, gains, higher_is_better, seed)
     p_value, p_worse = better.p_value(-margin), worse.p_value(margin)
     low = _agreeing(better.lower(ALPHA / 2), -margin, p_value)
     high = -_agreeing(worse.lower(ALPHA / 2), margin, p_worse)
     if not higher_is_better:
         low, high = -high, -low
     difference = Estimate(float(sign * gains.mean()), low, high, size)
-    return PairedTest(difference, margin, p_value, p_worse, float(gains.std(ddof=1)), method)
+    return PairedTest(difference, margin, p_value, p_worse, float(gains.std(ddof=1)), method, _jump(gains))
+
+
+def _jump(gains: Floats) -> float:
+    squares = gains**2
+    second = float(squares.mean())
+    return math.sqrt(float(np.mean(squares**2)) / second) if second > 0 else 0.0
 
 
 def _agreeing(limit: float, theta: float, p_value: float) -> float:
@@ -82,9 +91,8 @@ def _agreeing(limit: float, theta: float, p_value: float) -> float:
     return max(limit, theta) if p_value <= ALPHA / 2 else min(limit, theta)
 
 
-def _evidence(champion: Floats, challenger: Floats, gains: Floats, seed: int) -> tuple[MeanLimits, MeanLimits, str]:
+def _evidence(scores: Floats, gains: Floats, higher_is_better: bool, seed: int) -> tuple[MeanLimits, MeanLimits, str]:
     """Evidence that the challenger is better, that it is worse, and the name of the test."""
-    scores = np.concatenate([champion, challenger])
     if np.isin(scores, (0.0, 1.0)).all():
         counts = PairedCounts(int(np.sum(gains > 0)), int(np.sum(gains < 0)), len(gains))
         return (
@@ -93,24 +101,29 @@ def _evidence(champion: Floats, challenger: Floats, gains: Floats, seed: int) ->
             f"exact paired test ({counts.wins} better, {counts.losses} worse of {counts.examples:,})",
         )
     gains = np.where(np.abs(gains) <= 1e-12 * score_range(scores), 0.0, gains)
-    better = Gains.of(gains, _reach(scores, gains), seed)
+    if within_one(scores):
+        better = Gains.of(gains, _total_loss(scores if higher_is_better else 1 - scores), seed, bounded=True)
+    else:
+        better = Gains.of(gains, _largest_met(scores, gains), seed, bounded=False)
     return better, better.mirrored(), better.method
 
 
 def score_range(scores: Floats) -> float:
     """How far apart two scores can lie: 1 if all lie within 0 and 1, else the range seen, 0 included."""
-    if float(scores.min()) >= 0 and float(scores.max()) <= 1:
-        return 1.0
-    return max(float(scores.max()), 0.0) - min(float(scores.min()), 0.0)
+    return 1.0 if within_one(scores) else max(float(scores.max()), 0.0) - min(float(scores.min()), 0.0)
 
 
-def _reach(scores: Floats, gains: Floats) -> float:
-    """The largest loss to reckon with, where none was met: all of a score within 0 and 1. Other scores have no such
-    bound, and the largest difference met takes its place; the range of the scores, if most clusters do not differ."""
-    bounded = float(scores.min()) >= 0 and float(scores.max()) <= 1
-    if bounded or 2 * np.count_nonzero(gains) <= len(gains):
-        return score_range(scores)
-    return float(np.abs(gains).max())
+def _total_loss(scores: Floats) -> float:
+    """What losing a cluster altogether costs: the best score that either variant got on any; 1 where that is not what
+    most get, as then better ones may have been missed."""
+    best = float(scores.max())
+    return best if float(np.median(scores)) >= best / 2 > 0 else 1.0
+
+
+def _largest_met(scores: Floats, gains: Floats) -> float:
+    """The largest loss to reckon with of scores without bounds: the largest difference met; the range of the scores, if
+    most clusters do not differ."""
+    return score_range(scores) if 2 * np.count_nonzero(gains) <= len(gains) else float(np.abs(gains).max())
 
 
 @dataclass(frozen=True)
@@ -118,43 +131,56 @@ class Gains:
     """Evidence that the mean of the paired gains of clusters is above a value.
 
     `flips` decides at every margin below 40 clusters, `flips_of_differing` at no difference below 40 clusters that
-    differ.
+    differ. `bounded` says that no cluster can lose more than `reach`.
     """
 
     gains: Floats
     reach: float
+    bounded: bool
     flips: SignFlips | None
     flips_of_differing: SignFlips | None
 
     @classmethod
-    def of(cls, gains: Floats, reach: float, seed: int) -> Gains:
+    def of(cls, gains: Floats, reach: float, seed: int, *, bounded: bool) -> Gains:
         flips = SignFlips.of(gains, seed) if len(gains) < FEW_CLUSTERS else None
         differing = gains[gains != 0]
-        if len(differing) == len(gains):
-            return cls(gains, reach, flips, flips)
-        return cls(gains, reach, flips, SignFlips.of(differing, seed) if 0 < len(differing) < FEW_CLUSTERS else None)
+        of_differing = flips
+        if len(differing) < len(gains):
+            of_differing = SignFlips.of(differing, seed) if 0 < len(differing) < FEW_CLUSTERS else None
+        return cls(gains, reach, bounded, flips, of_differing)
 
     def mirrored(self) -> Gains:
         """The same evidence for the other variant."""
         flips = self.flips.mirrored() if self.flips else None
-        return Gains(
-            -self.gains, self.reach, flips, self.flips_of_differing.mirrored() if self.flips_of_differing else None
-        )
+        of_differing = self.flips_of_differing.mirrored() if self.flips_of_differing else None
+        return Gains(-self.gains, self.reach, self.bounded, flips, of_differing)
 
     def p_value(self, theta: float) -> float:
-        if theta == 0:
-            return self._at_zero
-        elsewhere = max(limits.p_value(theta) for limits in self._limits)
-        return max(self._at_zero, elsewhere) if theta > 0 else elsewhere
+        careful = self._careful_p_value(theta)
+        return min(careful, self._bounded_mean.p_value(theta)) if self.bounded else careful
 
     def lower(self, alpha: float) -> float:
-        limit = max(min(limits.lower(alpha) for limits in self._limits), -self.reach)
-        return max(limit, 0.0) if self._at_zero <= alpha else min(limit, 0.0)
+        careful = self._careful_lower(alpha)
+        return self._bounded_mean.lower_if_above(careful, alpha) if self.bounded else careful
 
     @property
     def method(self) -> str:
         name = "sign-flip permutation and paired t" if self.flips else "paired t"
         return f"{name} over {len(self.gains):,} clusters, allowing for losses not met"
+
+    def _careful_p_value(self, theta: float) -> float:
+        if theta == 0:
+            return self._at_zero
+        elsewhere = max(limits.p_value(theta) for limits in self._limits)
+        return max(self._at_zero, elsewhere) if theta > 0 else elsewhere
+
+    def _careful_lower(self, alpha: float) -> float:
+        limit = max(min(limits.lower(alpha) for limits in self._limits), -self.reach)
+        return max(limit, 0.0) if self._at_zero <= alpha else min(limit, 0.0)
+
+    @cached_property
+    def _bounded_mean(self) -> BoundedMean:
+        return BoundedMean(self.gains, -self.reach)
 
     @cached_property
     def _limits(self) -> tuple[MeanLimits, ...]:

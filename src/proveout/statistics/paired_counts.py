@@ -78,6 +78,24 @@ def _limit(wins: int, losses: int, examples: int, alpha: float) -> float:
     return win_rate - loss_rate - math.sqrt(squares)
 
 
+def limits_of_counts(most: int, examples: int, alpha: float) -> Floats:
+    """`_limit` of all outcomes of 0 to `most` wins (rows) and losses (columns)."""
+    counts = np.arange(most + 1)
+    shares, odds = counts / examples, counts / np.maximum(examples - counts, 1)
+    below = shares - [_win_floor(wins, examples, alpha) for wins in counts.tolist()]
+    above = np.array([loss_ceiling(losses, examples, alpha) for losses in counts.tolist()]) - shares
+    products = np.sqrt(np.outer(odds, odds)) * np.outer(below, above)
+    return np.subtract.outer(shares, shares) - np.sqrt(np.add.outer(below**2, above**2) + 2 * products)
+
+
+def chances_of_counts(most: int, examples: int, win_rate: float, loss_rate: float) -> Floats:
+    """The chances of the same outcomes."""
+    counts = np.arange(most + 1)
+    rest = examples - counts[:, None]
+    lost = np.where(counts <= rest, binomial_pmf(np.minimum(counts, rest), rest, loss_rate / (1 - win_rate)), 0.0)
+    return binomial_pmf(counts, examples, win_rate)[:, None] * lost
+
+
 @lru_cache(maxsize=4096)
 def _win_floor(wins: int, examples: int, alpha: float) -> float:
     """Jeffreys' lower limit of the win rate: the beta quantile with half a win and half a miss added; 0 without a

@@ -11,14 +11,20 @@ from functools import lru_cache
 
 import numpy as np
 
-from proveout.statistics.distributions import normal_cdf, normal_quantile, student_critical
+from proveout.statistics.distributions import Floats, normal_cdf, normal_quantile, student_critical
 from proveout.statistics.mean_limits import losses_not_met, uncorrected
+from proveout.statistics.paired_counts import chances_of_counts, limits_of_counts
 
 _MOST_CLUSTERS = 10**9
+_MANY_JUMPS = 50
+"""Differing clusters beyond which their number hardly matters: differences are as good as smooth."""
+
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
-def power_of_test(distance: float, sd: float, clusters: int, *, alpha: float = 0.05, reach: float = 0.0) -> float:
+def power_of_test(
+    distance: float, sd: float, clusters: int, *, alpha: float = 0.05, reach: float = 0.0, jump: float = 0.0
+) -> float:
     """The probability that `paired_test` shows a true distance, for averaged scores without much skewness.
 
     The noncentral t distribution, by Gauss-Legendre quadrature over the spread that the sample may happen to have, with
@@ -31,10 +37,21 @@ def power_of_test(distance: float, sd: float, clusters: int, *, alpha: float = 0
         alpha: one-sided level.
         reach: how far below what must be ruled out a cluster's difference can lie: 1 - margin for scores within 0 and
             1; 0 reckons with no losses but those met.
+        jump: how large differences are where there is one (`PairedTest.jump`): 1 for single yes-or-no scores. A few
+            large ones are a matter of luck, which the spread does not tell. It counts for what must hold within 0 and
+            1, where `reach` is below 1. 0 if unknown, or if differences are smooth.
     """
     _check(sd, alpha)
     if clusters < 2:
         return 0.0
+    smooth = _smooth_power(distance, sd, clusters, alpha, reach)
+    if jump > 0 and 0 < reach < 1:
+        margin = 1 - reach
+        return min(smooth, _jumping_power(margin / jump, (distance - margin) / jump, sd / jump, clusters, alpha))
+    return smooth
+
+
+def _smooth_power(distance: float, sd: float, clusters: int, alpha: float, reach: float) -> float:
     degrees = clusters - 1
     span = 8 / math.sqrt(2 * degrees)
     low, high = max(0.0, 1 - span), 1 + span
@@ -51,6 +68,29 @@ def power_of_test(distance: float, sd: float, clusters: int, *, alpha: float = 0
     return float((densities @ shown) / densities.sum())
 
 
+def _jumping_power(margin: float, difference: float, sd: float, clusters: int, alpha: float) -> float:
+    """The probability that wins and losses of 1 on a share of clusters show the margin, everything in units of a jump:
+    all outcomes added up."""
+    differing = sd**2 + difference**2
+    if differing > 1 or abs(difference) > differing or differing * clusters > _MANY_JUMPS:
+        return 1.0
+    win_rate, loss_rate = (differing + difference) / 2, (differing - difference) / 2
+    most = _most_counts(max(win_rate, loss_rate) * clusters, clusters)
+    chances = chances_of_counts(most, clusters, win_rate, loss_rate)
+    return float(np.sum(chances[_limits(most, clusters, alpha) > -margin]))
+
+
+def _most_counts(expected: float, clusters: int) -> int:
+    """Counts beyond which next to nothing happens; in steps, so that limits are worked out seldom."""
+    most = math.ceil(expected + 5 * math.sqrt(expected) + 6)
+    return min(clusters, 8 * math.ceil(most / 8))
+
+
+@lru_cache(maxsize=256)
+def _limits(most: int, clusters: int, alpha: float) -> Floats:
+    return limits_of_counts(most, clusters, alpha)
+
+
 @lru_cache(maxsize=1024)
 def _cautious_critical(alpha: float, clusters: int) -> float:
     """What `CautiousMean` asks of a t statistic, on average over normal values, whose lowest lies at Blom's (1958)
@@ -63,30 +103,43 @@ def _cautious_critical(alpha: float, clusters: int) -> float:
 
 
 def minimal_detectable_difference(
-    sd: float, clusters: int, *, alpha: float = 0.05, power: float = 0.8, reach: float = 0.0
+    sd: float,
+    clusters: int,
+    *,
+    alpha: float = 0.05,
+    power: float = 0.8,
+    reach: float = 0.0,
+    jump: float = 0.0,
+    holds: bool = False,
 ) -> float:
     """The smallest true distance that is shown with probability `power`; infinite with fewer than two clusters.
 
-    For a claim this is the smallest improvement to hope for. For what must hold with margin m, a challenger at least
-    this distance minus m better than the champion passes; one that is equal passes with the wanted power if m is at
-    least this distance. `reach` is that of `power_of_test`.
+    For a claim this is the smallest improvement to hope for. For what must hold (`holds`) it is the smallest margin
+    that an equal challenger passes; one that is better by d passes at a margin smaller by d. `reach` and `jump` are
+    those of `power_of_test`, `reach` at margin 0.
     """
     _check(sd, alpha, power)
     if clusters < 2:
         return math.inf
+
+    def shown(distance: float) -> bool:
+        room = max(reach - distance, 0.0) if holds else reach
+        return power_of_test(distance, sd, clusters, alpha=alpha, reach=room, jump=jump) >= power
+
     low, high = 0.0, sd
-    while power_of_test(high, sd, clusters, alpha=alpha, reach=reach) < power:
+    while not shown(high):
         low, high = high, high * 2
     for _ in range(30):
         middle = (low + high) / 2
-        shown = power_of_test(middle, sd, clusters, alpha=alpha, reach=reach) >= power
-        low, high = (low, middle) if shown else (middle, high)
+        low, high = (low, middle) if shown(middle) else (middle, high)
     return high
 
 
-def clusters_needed(sd: float, distance: float, *, alpha: float = 0.05, power: float = 0.8, reach: float = 0.0) -> int:
-    """The least number of clusters that shows a true distance with probability `power`. `reach` is that of
-    `power_of_test`.
+def clusters_needed(
+    sd: float, distance: float, *, alpha: float = 0.05, power: float = 0.8, reach: float = 0.0, jump: float = 0.0
+) -> int:
+    """The least number of clusters that shows a true distance with probability `power`. `reach` and `jump` are those
+    of `power_of_test`.
 
     Raises:
         ValueError: the distance is not above 0: no number of clusters shows what is not so.
@@ -97,13 +150,16 @@ def clusters_needed(sd: float, distance: float, *, alpha: float = 0.05, power: f
     guess = ((normal_quantile(1 - alpha) + normal_quantile(power)) * sd / distance) ** 2
     if guess > _MOST_CLUSTERS:
         return _MOST_CLUSTERS
+
+    def shown(clusters: int) -> bool:
+        return power_of_test(distance, sd, clusters, alpha=alpha, reach=reach, jump=jump) >= power
+
     low, high = 1, max(2, math.ceil(guess))
-    while power_of_test(distance, sd, high, alpha=alpha, reach=reach) < power:
+    while not shown(high):
         low, high = high, math.ceil(high * 1.25) + 1
     while high - low > 1:
         middle = (low + high) // 2
-        shown = power_of_test(distance, sd, middle, alpha=alpha, reach=reach) >= power
-        low, high = (low, middle) if shown else (middle, high)
+        low, high = (low, middle) if shown(middle) else (middle, high)
     return high
 
 

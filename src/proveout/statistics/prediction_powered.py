@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from proveout.statistics._base import Estimate, PairedTest
-from proveout.statistics._checking import finite_values
+from proveout.statistics._checking import finite_values, within_one
+from proveout.statistics.bounded_mean import BoundedMean
 from proveout.statistics.distributions import Floats, student_critical, student_sf
 from proveout.statistics.mean_limits import CautiousMean, StudentMean, UnmetLosses, level_at, levels_of
 
@@ -45,8 +46,9 @@ def prediction_powered_mean(
         alpha: two-sided error.
 
     Returns:
-        The estimate with its interval by Student's t; n counts the labels. NaN limits with fewer than two labels or
-        predictions.
+        The estimate with its interval; n counts the labels. NaN limits with fewer than two labels or predictions. As
+        `mean_interval` does it allows for what the labels have not met: people's wrong answers where all labelled ones
+        were right, or a judge's errors.
 
     Raises:
         ValueError: lengths differ, or a value is NaN or infinite.
@@ -54,8 +56,19 @@ def prediction_powered_mean(
     powered = _powered(labelled, predicted, unlabelled, (None if power_tuning else 1.0) if weight is None else weight)
     if powered is None:
         return _too_few(labelled)
-    half = student_critical(alpha / 2, len(powered.rectifier) - 1) * powered.error
-    return Estimate(powered.value, powered.value - half, powered.value + half, len(powered.rectifier))
+    least, most, known = _bounds(np.asarray(labelled, dtype=float), np.asarray(predicted, dtype=float), powered)
+    low = powered.bounded_lower(least, known, alpha / 2)
+    high = -powered.mirrored().bounded_lower(-most, known, alpha / 2)
+    low, high = (max(low, 0.0), min(high, 1.0)) if known else (low, high)
+    return Estimate(powered.value, min(low, powered.value), max(high, powered.value), len(powered.rectifier))
+
+
+def _bounds(labels: Floats, predictions: Floats, powered: _Powered) -> tuple[float, float, bool]:
+    """The least and the most that a label less its weighted prediction can be, and whether that is known: labels and
+    predictions within 0 and 1; else the range of what was seen."""
+    if within_one(labels) and within_one(predictions):
+        return -powered.weight, 1.0, True
+    return float(powered.rectifier.min()), float(powered.rectifier.max()), False
 
 
 def prediction_powered_test(
@@ -111,6 +124,7 @@ class _Powered:
     rectifier: Floats
     extra: Floats
     reach: float
+    weight: float
 
     @property
     def value(self) -> float:
@@ -121,11 +135,18 @@ class _Powered:
         return math.hypot(StudentMean(self.rectifier).error, StudentMean(self.extra).error)
 
     def mirrored(self) -> _Powered:
-        return _Powered(-self.rectifier, -self.extra, self.reach)
+        return _Powered(-self.rectifier, -self.extra, self.reach, self.weight)
 
     def lower(self, alpha: float) -> float:
         critical = student_critical(alpha, len(self.rectifier) - 1)
         return float(self._combined(min(self._cautious.lower(alpha), self._unmet.lower(alpha)), critical))
+
+    def bounded_lower(self, worst: float, known: bool, alpha: float) -> float:
+        """The lower limit where no rectifier lies below `worst`, if that is known."""
+        limit = min(self._cautious.lower(alpha), UnmetLosses(self.rectifier, worst).lower(alpha))
+        if known:
+            limit = BoundedMean(self.rectifier, worst).lower_if_above(limit, alpha)
+        return float(self._combined(limit, student_critical(alpha, len(self.rectifier) - 1)))
 
     def p_value(self, theta: float) -> float:
         """The level whose lower limit is `theta`; above one half Student's p-value."""
@@ -165,7 +186,7 @@ def _powered(
         return None
     weight = _weight(y, f, extra) if weight is None else weight
     reach = max(1.0, float(np.abs(np.concatenate([y, f, extra])).max()))
-    return _Powered(y - weight * f, weight * extra, reach)
+    return _Powered(y - weight * f, weight * extra, reach, weight)
 
 
 def _weight(y: Floats, f: Floats, extra: Floats) -> float:
