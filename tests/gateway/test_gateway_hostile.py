@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 from pathlib import Path
@@ -204,6 +205,16 @@ def test_a_misspelt_field_of_ours_is_named(tmp_path: Path) -> None:
             assert (refused.status, error(refused)["param"]) == (400, "proveout")
             assert "variable" in error(refused)["message"]
             assert error(await here.post("/v1/chat/completions", b""))["message"] == "the body is empty"
+
+    run(main())
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/feedback"])
+def test_a_packed_body_is_refused_as_such(tmp_path: Path, path: str) -> None:
+    async def main() -> None:
+        async with world(tmp_path, {"base": "http://127.0.0.1:1"}) as here:
+            refused = await here.post(path, gzip.compress(PLAIN), content_encoding="gzip")
+            assert (refused.status, error(refused)["code"]) == (415, "unsupported_encoding")
 
     run(main())
 

@@ -27,6 +27,7 @@ from proveout.wire import Client, Responder, ServerRequest
 
 Handler = Callable[[ServerRequest, Responder], Awaitable[None]]
 _METRICS_TYPE = (("content-type", "text/plain; version=0.0.4; charset=utf-8"),)
+_UNREADABLE = ("invalid_json", "invalid_feedback")
 _OPERATIONS = {
     "/v1/chat/completions": "chat",
     "/v1/embeddings": "embeddings",
@@ -98,6 +99,8 @@ class Gateway:
             else:
                 await self._answer_other(request, responder)
         except Refused as refused:
+            if refused.code in _UNREADABLE and request.headers.get("content-encoding") not in (None, "identity"):
+                refused = Refused(415, "a body is taken without content-encoding only", code="unsupported_encoding")
             self.metrics.count("proveout_gateway_rejected_total", reason=refused.code).value += 1
             responder.reply(refused.status, refused.headers, refused.body)
         except Exception:
