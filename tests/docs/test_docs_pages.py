@@ -62,13 +62,14 @@ def test_commands_and_flags_exist(text: str):
         assert set(flags) <= known, f"`proveout {' '.join(words)}`"
 
 
-RUN = re.compile(r"<!-- run(?:: (\d))? -->\n```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+RUN = re.compile(r"<!-- run(?:: (\d))? -->\n```sh\n(.*?)^```(?:\n\n```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
 
 
 def test_the_tutorial_runs_as_written(tmp_path: Path):
-    """The marked blocks, one after the other in one folder; the last command of each ends with the told code."""
+    """The marked blocks, one after the other in one folder; the last command of each ends with the told code, and says
+    what the text below it shows."""
     folder = tmp_path
-    for code, text in RUN.findall((ROOT / "docs" / "tutorial.md").read_text()):
+    for code, text, shown in RUN.findall((ROOT / "docs" / "tutorial.md").read_text()):
         for line in text.splitlines():
             if line.startswith("cd "):
                 folder /= line.removeprefix("cd ")
@@ -78,6 +79,7 @@ def test_the_tutorial_runs_as_written(tmp_path: Path):
             command = [sys.executable, "-m", "proveout", *words[1:]]
             ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         assert ended.returncode in ((0, 3) if not code else (int(code),)), f"{line}\n{ended.stderr}"
+        assert " ".join(shown.split()) in " ".join(f"{ended.stdout} {ended.stderr}".split()), ended.stdout
     assert (folder / "tuned.html").exists()
 
 
