@@ -320,7 +320,7 @@ class ClientConnection(asyncio.Protocol):
             Response(
                 exchange.status,
                 exchange.reason.decode("latin-1"),
-                exchange.headers or Headers(),
+                Headers() if exchange.headers is None else exchange.headers,
                 bytes(exchange.collected),
                 exchange.sent,
                 exchange.first_byte,
