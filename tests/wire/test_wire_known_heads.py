@@ -34,6 +34,15 @@ def test_the_same_head_with_another_length_is_known() -> None:
         assert found.headers["x-b"] == "c"
 
 
+def test_what_was_looked_up_in_one_head_is_not_said_of_the_next() -> None:
+    head = known()
+    for length in (7, 12, 3):
+        found = head.found_in(HEAD.replace(b" 5", b" %d" % length))
+        assert found is not None
+        assert found.headers.firsts((b"content-length", b"x-b", b"x-c")) == (b"%d" % length, b"c", None)
+        assert found.headers.first(b"content-length") == b"%d" % length
+
+
 @pytest.mark.parametrize(
     "head",
     [
