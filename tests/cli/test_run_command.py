@@ -199,6 +199,22 @@ def test_repeats_of_a_recording_measure_stability(proveout, tmp_path):
     assert {measure["metric"] for measure in card["measures"]} >= {"tar_raw", "tar_answer"}
 
 
+def test_security_is_judged_in_staging_and_holds_up_nothing_in_dev(proveout, tmp_path):
+    service = {"objectives": {"accuracy": {"margin": 0.1}, "security": {"margin": 0.01}}}
+    changes = {"better": {"challenger": "better", "improves": ["accuracy"]}}
+    variants = {"base": answers(0.7, 1), "better": answers(0.85, 2)}
+    root = replay_project(tmp_path / "secure", golden(), variants, changes=changes, service=service)
+    file = tmp_path / "out.json"
+    ended = proveout("run", "better", "-C", root, "--json", file)
+    assert (ended.code, [gate["objective"] for gate in json.loads(file.read_text())["gates"]]) == (0, ["accuracy"])
+    assert "In dev, security is not judged; --stage staging does it." in ended.err
+    asked = proveout("run", "better", "-C", root, "--gates", "security")
+    assert (asked.code, "write --stage staging" in asked.err) == (2, True)
+    assert proveout("run", "better", "-C", root, "--stage", "staging", "--json", file).code == 4
+    last = json.loads(file.read_text())["gates"][-1]
+    assert (last["objective"], last["verdict"]) == ("security", "error")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proveout.project import fingerprint as module
 from proveout.project import Limits, ModelSpec, OutputContract, Prompt, Secret
+from proveout.project import fingerprint as module
 from proveout.project.fingerprint import canonical, fingerprint
 
 HAIKU = "services/triage/variants/haiku.yaml"

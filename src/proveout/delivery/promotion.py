@@ -13,6 +13,7 @@ from typing import Any
 from proveout.delivery.forges import ForgeError, forge_of, how_to_propose
 from proveout.delivery.git import Repository
 from proveout.delivery.state import Refused
+from proveout.gates.registry import stage_objectives
 from proveout.gates.scorecard import Scorecard
 from proveout.project import Change, Project, Service, load_project
 from proveout.project.problems import ProjectError
@@ -53,7 +54,8 @@ def passed_scorecard(store: Store, service: Service, change: Change, champion: s
         scorecard = Scorecard.from_json(kept)
         fits = (scorecard.champion.fingerprint, scorecard.challenger.fingerprint) == (champion, challenger)
         if fits and scorecard.decision == "pass":
-            missing = {*service.objectives, *change.improves} - {gate.objective for gate in scorecard.gates}
+            asked = stage_objectives(stage, service.objectives, change.improves)
+            missing = {*asked} - {gate.objective for gate in scorecard.gates}
             if not missing:
                 return scorecard
             raise Refused(f"the {stage} scorecard of {change.name} lacks {', '.join(sorted(missing))}: {run}")

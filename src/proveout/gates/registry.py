@@ -33,19 +33,33 @@ class UnknownGate(LookupError):
     """A gate was asked for by a name that is no objective."""
 
 
-def wanted_objectives(
-    declared: Collection[Objective], improves: Collection[Objective], only: Collection[str] | None
+FROM_STAGING: frozenset[Objective] = frozenset({"security"})
+"""Objectives that are judged in staging, and not yet in dev."""
+
+
+def stage_objectives(
+    stage: str, declared: Collection[Objective], improves: Collection[Objective] = ()
 ) -> list[Objective]:
-    """The objectives to judge, in a fixed order: all that the service declares or the change claims, or those of
-    `only`.
+    """The objectives that a stage judges, in a fixed order: those that the service declares or the change claims."""
+    known: list[Objective] = [objective for objective in OBJECTIVES if objective in declared or objective in improves]
+    return [objective for objective in known if stage != "dev" or objective not in FROM_STAGING] or known
+
+
+def wanted_objectives(
+    stage: str, declared: Collection[Objective], improves: Collection[Objective], only: Collection[str] | None
+) -> list[Objective]:
+    """The objectives to judge: all of a stage, or those of `only`.
 
     Raises:
-        UnknownGate: `only` names something that is no objective, or one that the service does not declare.
+        UnknownGate: `only` names something that is no objective, or one that the service does not declare or that
+            this stage does not judge.
     """
-    known: list[Objective] = [objective for objective in OBJECTIVES if objective in declared or objective in improves]
+    known = stage_objectives(stage, declared, improves)
     if only is None:
         return known
     for name in only:
+        if name in FROM_STAGING and name not in known and (name in declared or name in improves):
+            raise UnknownGate(f"{name} is judged in staging; write --stage staging")
         if name not in known:
             raise UnknownGate(f"no objective {name!r} in this service; --gates takes some of: {', '.join(known)}")
     return [objective for objective in known if objective in only]

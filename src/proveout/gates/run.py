@@ -44,7 +44,7 @@ from proveout.gates.phases import Phases, added, calls_of, cost_of, failed_of, o
 from proveout.gates.plan import Detectable, RunPlan, detectable, estimated_cost
 from proveout.gates.preparation import Comparison, RunOptions, Work, gather
 from proveout.gates.pricing import prices_used
-from proveout.gates.registry import GATES, wanted_objectives
+from proveout.gates.registry import GATES, stage_objectives, wanted_objectives
 from proveout.gates.scorecard import Arm as ArmLabel
 from proveout.gates.scorecard import Calls, GateResult, LedgerLine, Scorecard, decide
 from proveout.gates.verdicts import judge
@@ -79,7 +79,7 @@ def prepare(comparison: Comparison, options: RunOptions, store: Store) -> Prepar
         DatasetError, ScorerError, UnknownGate: the input can't be used; the message says why.
     """
     service = comparison.service
-    objectives = wanted_objectives(service.objectives, comparison.improves, options.gates)
+    objectives = wanted_objectives(comparison.stage, service.objectives, comparison.improves, options.gates)
     specs = [service.objectives.get(objective) or ObjectiveSpec(objective, IMPLIED_MARGIN) for objective in objectives]
     scoring = Scoring.of(service)
     gates = tuple((GATES[spec.objective](), spec) for spec in specs if spec.objective in GATES)
@@ -104,6 +104,10 @@ def _plan(
     level = planned_level(store, main.version) if comparison.improves else CONFIDENCE_ALPHA
     can_show: list[Detectable] = []
     notes: list[str] = []
+    declared = comparison.service.objectives
+    later = [name for name in declared if name not in stage_objectives(comparison.stage, declared)]
+    if later:
+        notes.append(f"In dev, {' and '.join(later)} is not judged; --stage staging does it.")
     for gate, spec in gates:
         if gate.demand(spec).load:
             continue  # What a phase of its own can show does not hang on the dataset.
