@@ -2,10 +2,11 @@
 
     python -m benchmarks.evaluation.speed [--large]
 
-Prints for 2,000 calls at concurrency 64 against a 50 ms endpoint: the time from the first request in to the last answer
-out, measured at the endpoint, over the ideal (calls / concurrency x delay); CPU seconds of the whole process per 1,000
-calls, start-up included; peak memory; the time of a second run, which pays for nothing; and with `--large` the CPU per
-example of 2,000 against 200,000.
+Prints for 2,000 calls (1,000 examples, two variants) and for 4,000 (2,000 examples) at concurrency 64 against a 50 ms
+endpoint: the time from the first request in to the last answer out, measured at the endpoint, over the ideal (calls /
+concurrency x delay); CPU seconds of the whole process per 1,000 calls, start-up included; peak memory; and the time of
+a second run, which pays for nothing. Then what a call costs beyond the start-up (the difference of the two), and what
+of a start is spent on other people's packages; and with `--large` the CPU per example of 2,000 against 200,000.
 """
 
 from __future__ import annotations
@@ -26,7 +27,14 @@ from pathlib import Path
 
 DELAY_S = 0.05
 CONCURRENCY = 64
-CALLS = 2_000
+READINGS = (2_000, 4_000)
+"""Calls of a run: of 1,000 and of 2,000 examples by two variants."""
+
+
+OTHERS = (
+    "import typer, pydantic, asyncio, uvloop, numpy, orjson, msgspec, ruamel.yaml, sqlite3, httptools, rich.table\n"
+    "pydantic.TypeAdapter(int)"
+)
 
 
 @dataclass(frozen=True)
@@ -108,21 +116,32 @@ def line(what: str, figure: str, limit: str, ok: bool) -> None:
 
 
 def evaluation() -> None:
-    ideal = CALLS / CONCURRENCY * DELAY_S
+    first, again = zip(*map(reading, READINGS), strict=True)
+    calls = READINGS[1] - READINGS[0]
+    print("What a call adds to a run, CPU ms:")
+    line("asked", f"{(first[1].cpu_s - first[0].cpu_s) / calls * 1000:.2f}", "", True)
+    line("from the cache", f"{(again[1].cpu_s - again[0].cpu_s) / calls * 1000:.2f}", "", True)
+
+
+def reading(calls: int) -> tuple[Cost, Cost]:
+    """A first run of so many calls and the best of three cached ones, printed."""
+    ideal = calls / CONCURRENCY * DELAY_S
     with tempfile.TemporaryDirectory() as name, upstream(DELAY_S) as (url, seen):
-        folder = project(Path(name), url, CALLS // 2)
+        folder = project(Path(name), url, calls // 2)
         first = measured(run_command(folder), Path.cwd())
         again = min((measured(run_command(folder), Path.cwd()) for _ in range(3)), key=lambda cost: cost.wall_s)
     span = seen[0]["span_s"]
-    if seen[0]["count"] != CALLS:
-        sys.exit(f"the endpoint saw {seen[0]['count']} calls, not {CALLS}")
-    print(f"{CALLS:,} calls of {DELAY_S * 1000:.0f} ms at concurrency {CONCURRENCY} (ideal {ideal:.2f} s):")
+    if seen[0]["count"] != calls:
+        sys.exit(f"the endpoint saw {seen[0]['count']} calls, not {calls}")
+    print(f"{calls:,} calls of {DELAY_S * 1000:.0f} ms at concurrency {CONCURRENCY} (ideal {ideal:.2f} s):")
     line("span at the endpoint / ideal", f"{span / ideal:.2f}", "<= 1.15", span / ideal <= 1.15)
-    cpu = first.cpu_s / CALLS * 1000
+    cpu = first.cpu_s / calls * 1000
     line("CPU seconds per 1,000 calls, start-up included", f"{cpu:.2f}", "<= 0.6", cpu <= 0.6)
     line("peak memory, MB", f"{first.rss_mb:.0f}", "<= 150", first.rss_mb <= 150)
-    line("second run, all from the cache, seconds", f"{again.wall_s:.2f}", "<= 0.5", again.wall_s <= 0.5)
+    limit, ok = ("<= 0.5", again.wall_s <= 0.5) if calls == READINGS[0] else ("", True)
+    line("second run, all from the cache, seconds", f"{again.wall_s:.2f}", limit, ok)
     line("  of which CPU", f"{again.cpu_s:.2f}", "", True)
+    return first, again
 
 
 def growth() -> None:
@@ -142,6 +161,8 @@ def start_up() -> None:
     print("Start-up:")
     best = min(cost.wall_s for cost in costs)
     line("proveout --help, seconds (best of 5)", f"{best:.2f}", "<= 0.25", best <= 0.25)
+    others = min(measured([sys.executable, "-c", OTHERS], Path.cwd()).cpu_s for _ in range(5))
+    line("importing the packages that a run needs, CPU s (best of 5)", f"{others:.2f}", "", True)
 
 
 if __name__ == "__main__":

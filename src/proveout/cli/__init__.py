@@ -17,7 +17,11 @@ def main() -> None:
     gc.set_threshold(20_000, 20, 50)
     from proveout.cli.exits import guarded
 
-    guarded(_app)
+    try:
+        guarded(_app)
+    finally:
+        # On its way out Python looks through all objects for garbage, which the end of the process frees anyway.
+        gc.freeze()
 
 
 def _app() -> None:

@@ -95,5 +95,5 @@ def _next_id(now: float, newest: str | None) -> str:
 
 
 def _milliseconds(run: str) -> int:
-    moment = datetime.strptime(run[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    moment = datetime.fromisoformat(run[:15]).replace(tzinfo=UTC)
     return int(moment.timestamp()) * 1000 + int(run[15:18])
