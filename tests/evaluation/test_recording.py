@@ -13,7 +13,7 @@ from proveout.evaluation import Arm, OutcomeRecorder, StoredCalls, Tally, evalua
 from proveout.evaluation.runner import Finished
 from proveout.models import Generation, ModelError
 from proveout.project.records import Answer
-from proveout.storage import open_store
+from proveout.storage import StoreError, open_store
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,31 @@ def test_one_call_of_unknown_price_makes_the_sum_unknown():
     )
     assert seen == [0.25, 0.75, None]
     assert tally.usd_per_call(0) == 0.375
+
+
+def test_what_is_asked_for_at_once_is_looked_up_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async def looked_up() -> list[Generation | None]:
+        with open_store(f"sqlite:///{tmp_path}/store.db") as store:
+            calls = StoredCalls(store.calls)
+            await asyncio.gather(*(calls.put(b"%d" % n, Generation(text=str(n))) for n in range(3)))
+            find = store.calls.get_many
+            monkeypatch.setattr(store.calls, "get_many", lambda keys: (queries.append(len(keys)), find(keys))[1])
+            return await asyncio.gather(*(calls.get(b"%d" % n) for n in range(4)))
+
+    queries: list[int] = []
+    found = asyncio.run(looked_up())
+    assert [kept.text if kept else None for kept in found] == ["0", "1", "2", None]
+    assert queries == [4]
+
+
+def test_a_store_that_cannot_be_read_fails_the_calls_that_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def broken(keys: list[bytes]) -> dict[bytes, bytes]:
+        raise StoreError("other", "store.db", "it is broken", "Mend it.")
+
+    async def asked() -> list[object]:
+        with open_store(f"sqlite:///{tmp_path}/store.db") as store:
+            monkeypatch.setattr(store.calls, "get_many", broken)
+            calls = StoredCalls(store.calls)
+            return await asyncio.gather(*(calls.get(b"%d" % n) for n in range(2)), return_exceptions=True)
+
+    assert [type(result) for result in asyncio.run(asked())] == [StoreError, StoreError]
