@@ -164,8 +164,14 @@ def _settings(asked: Asked) -> Settings:
     from proveout.loadtest import Settings
     from proveout.loadtest.workloads import INPUT_SIZES, OUTPUT_SIZES
 
-    if asked.concurrency is not None and (asked.rate or asked.trace):
-        raise BadInput("--concurrency is a closed loop, --rate and --trace are open ones; a cap is --max-concurrency")
+    _refuse_contradictions(asked)
+    input_tokens = _numbers(asked.input_tokens, "--input-tokens", INPUT_SIZES, _TOKENS)
+    if asked.shared_prefix and asked.trace is None and asked.shared_prefix > min(input_tokens, default=0):
+        raise BadInput(
+            f"--shared-prefix {asked.shared_prefix} is no part of "
+            f"{f'{min(input_tokens)} tokens' if input_tokens else 'the service’s own prompts'}; "
+            "give an --input-tokens that it fits into"
+        )
     return Settings(
         concurrency=_numbers(
             asked.concurrency, "--concurrency", {}, "requests at once such as 8, or several as 1,8,32"
@@ -173,7 +179,7 @@ def _settings(asked: Asked) -> Settings:
         schedule=_schedule(asked),
         requests=asked.requests,
         duration=asked.duration,
-        input_tokens=_numbers(asked.input_tokens, "--input-tokens", INPUT_SIZES, _TOKENS),
+        input_tokens=input_tokens,
         output_tokens=_numbers(asked.output_tokens, "--output-tokens", OUTPUT_SIZES, _TOKENS),
         shared_prefix=asked.shared_prefix,
         max_concurrency=asked.max_concurrency,
@@ -183,6 +189,21 @@ def _settings(asked: Asked) -> Settings:
         max_calls=asked.max_calls,
         surge=asked.surge,
     )
+
+
+def _refuse_contradictions(asked: Asked) -> None:
+    """A flag that another one makes void is a misunderstanding, and told before an endpoint is put under load."""
+    opened = asked.rate is not None or asked.trace is not None
+    if asked.concurrency is not None and opened:
+        raise BadInput("--concurrency is a closed loop, --rate and --trace are open ones; a cap is --max-concurrency")
+    if asked.rate is not None and asked.trace is not None:
+        raise BadInput("--trace says when requests are due, and so does --rate; --time-scale 2 replays twice as fast")
+    if asked.saturation and (opened or asked.concurrency is not None or asked.duration is not None):
+        raise BadInput("--saturation finds the rates itself; leave out --rate, --trace, --concurrency and --duration")
+    if asked.time_scale != 1 and asked.trace is None:
+        raise BadInput("--time-scale is of a --trace")
+    if asked.arrivals != "poisson" and asked.rate is None:
+        raise BadInput("--arrivals says how the requests of a --rate come")
 
 
 def _schedule(asked: Asked) -> Open | Trace | None:

@@ -75,10 +75,13 @@ class Open:
     burstiness: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.stages or any(not stage.seconds > 0 or min(stage.start, stage.end) < 0 for stage in self.stages):
-            raise ValueError("a schedule needs stages of more than 0 seconds and rates of 0 or more")
-        if not any(stage.start + stage.end > 0 for stage in self.stages):
+        rates = [rate for stage in self.stages for rate in (stage.start, stage.end)]
+        if not any(rate > 0 for rate in rates):
             raise ValueError("a schedule needs a rate above 0")
+        if not all(0 <= rate < math.inf for rate in rates):
+            raise ValueError("a schedule needs rates that are numbers, and never less than 0")
+        if any(not stage.seconds > 0 for stage in self.stages):
+            raise ValueError("a stage of a schedule takes more than 0 seconds")
         if not self.burstiness >= 0:
             raise ValueError(f"a burstiness of {self.burstiness}: give 0 or more")
 
