@@ -242,6 +242,7 @@ def load(directory: Path) -> Project:
 
 
 def store_of(project: Project) -> Store:
+    """The project's store, opened; its address may be a reference to a secret."""
     from proveout.project import Secret
     from proveout.storage import open_store
 
@@ -272,12 +273,14 @@ def options_of(project: Project, flags: Flags) -> RunOptions:
 
 
 def service_named(project: Project, name: str) -> Service:
+    """A service, or BadInput that tells which there are."""
     if name not in project.services:
         raise BadInput(f"there is no service {name!r}; known services: {', '.join(project.services) or 'none'}")
     return project.services[name]
 
 
 def variant_named(service: Service, name: str) -> Variant:
+    """A variant, or BadInput that tells which there are."""
     if name not in service.variants:
         raise BadInput(
             f"service {service.name} has no variant {name!r}; known: {', '.join(service.variants) or 'none'}"

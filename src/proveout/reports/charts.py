@@ -216,6 +216,7 @@ def _middle(edges: Sequence[float], counts: Sequence[int]) -> float | None:
 
 
 def svg(width: float, height: float, words: str, parts: Sequence[Markup], look: str = "plain") -> Markup:
+    """A picture of some parts; `words` say the same to whoever doesn't see it."""
     head = Markup('<svg class="{}" viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}">')
     title = Markup("<title>{}</title>").format(words)
     return head.format(look, width, height, width, height, words) + title + Markup("").join(parts) + Markup("</svg>")
@@ -237,6 +238,7 @@ def interval_line(look: str, axis: Axis, low: float, value: float, high: float, 
 def axis_ticks(
     axis: Axis, y: float, label: Callable[[float], str], ticks: Sequence[float] | None = None
 ) -> list[Markup]:
+    """An axis at height `y` with its marks; `ticks` in place of the axis's own."""
     parts = [Markup('<path class="axis" d="M{} {y}H{}"/>').format(axis.edge, axis.width - axis.edge, y=y)]
     for tick in axis.ticks() if ticks is None else ticks:
         parts += [
@@ -247,10 +249,12 @@ def axis_ticks(
 
 
 def vertical(look: str, x: str, top: float, bottom: float) -> Markup:
+    """A line from top to bottom, such as zero or a margin."""
     return Markup('<path class="{}" d="M{} {}V{}"/>').format(look, x, top, bottom)
 
 
 def words_at(look: str, x: str, y: float, words: str, anchor: str) -> Markup:
+    """Escaped words; `anchor` says which end of them stands at `x`."""
     return Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>').format(look, x, y, anchor, words)
 
 

@@ -182,6 +182,7 @@ def points(size: float) -> str:
 
 
 def point_digits(size: float) -> str:
+    """A share's hundredths without the word: `2.5` for 0.025."""
     shown = size * 100
     if not math.isfinite(shown) or shown >= 1e6:
         return _scientific(size)

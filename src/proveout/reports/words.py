@@ -70,6 +70,7 @@ def claim_in_words(gate: GateResult) -> str:
 
 
 def reason(gate: GateResult) -> str:
+    """Why the verdict is what it is, safe to look at and not endless."""
     return phrase(gate.reason, REASON_LIMIT)
 
 
@@ -82,6 +83,7 @@ def needs_in_words(gate: GateResult) -> str:
 
 
 def better_is(gate: GateResult) -> str:
+    """Which way is good, for whoever doesn't know the metric."""
     return "higher is better" if gate.higher_is_better else "lower is better"
 
 
@@ -109,6 +111,7 @@ def flips_in_words(scorecard: Scorecard) -> str:
 
 
 def flip_count(scorecard: Scorecard, direction: str) -> int:
+    """How many examples flipped `worse` or `better` in the whole run."""
     kept = sum(flip.direction == direction for flip in scorecard.flips)
     return max(kept, scorecard.flip_counts.get(direction, 0))
 
@@ -166,6 +169,7 @@ def title(scorecard: Scorecard) -> str:
 
 
 def hypothesis(scorecard: Scorecard) -> str:
+    """What the change's author expects, in one line."""
     return one_line(phrase(scorecard.hypothesis, 400))
 
 

@@ -151,6 +151,7 @@ def tag(name: str) -> str:
 
 
 def is_tag(part: object) -> bool:
+    """Whether a part of an error's place is a union's branch instead of a field."""
     return isinstance(part, str) and part.startswith("<") and part.endswith(">")
 
 
