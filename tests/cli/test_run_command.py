@@ -199,6 +199,23 @@ def test_repeats_of_a_recording_measure_stability(proveout, tmp_path):
     assert {measure["metric"] for measure in card["measures"]} >= {"tar_raw", "tar_answer"}
 
 
+@pytest.mark.parametrize(("more", "repeats"), [([], 4), (["--repeats", 3], 3)])
+def test_a_recording_that_repeats_some_examples_measures_stability_on_them(proveout, tmp_path, more, repeats):
+    steady = {f"e{n}": [str(n)] * (4 if n < 60 else 1) for n in range(150)}
+    root = replay_project(
+        tmp_path / "some",
+        golden(150),
+        {"steady": steady, "other": steady},
+        changes={"other": {"challenger": "other", "improves": []}},
+        service={"objectives": {"accuracy": {"margin": 0.1}, "stability": {"margin": 0.1}}},
+    )
+    ended = proveout("run", "other", "-C", root, "--json", tmp_path / "out.json", *more)
+    card = json.loads((tmp_path / "out.json").read_text())
+    assert ended.code == 0
+    assert [gate["champion"]["n"] for gate in card["gates"]] == [150, 60]
+    assert card["calls"] == {"made": 2 * (90 + 60 * repeats), "cached": 0, "failed": 0}
+
+
 def test_security_is_judged_in_staging_and_holds_up_nothing_in_dev(proveout, tmp_path):
     service = {"objectives": {"accuracy": {"margin": 0.1}, "security": {"margin": 0.01}}}
     changes = {"better": {"challenger": "better", "improves": ["accuracy"]}}

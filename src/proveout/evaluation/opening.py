@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from proveout.evaluation.recording import StoredCalls
 from proveout.models import FREE_PROVIDERS, Budget, Generation, Model, ModelPool, Request
-from proveout.project import ModelSpec, Project, Variant
+from proveout.project import Example, ModelSpec, Project, Variant
 
 if TYPE_CHECKING:
     from proveout.storage import Store
@@ -32,8 +32,8 @@ class Limits(Protocol):
 class OpenModels:
     """The opened models of one run, by specification; closed together. Also what scorers call models through.
 
-    `spent_on_scorers` is what judges have cost so far, in dollars; None once a call had no known price. A `budget` given
-    takes the place of the one that the limits make.
+    `spent_on_scorers` is what judges have cost so far, in dollars; None once a call had no known price. A `budget`
+    given takes the place of the one that the limits make.
     """
 
     def __init__(self, project: Project, store: Store, limits: Limits, budget: Budget | None = None) -> None:
@@ -97,3 +97,19 @@ class OpenModels:
             if variant.model.provider == "replay"
         ]
         return min(recorded, default=None)
+
+    @staticmethod
+    def recorded_counts(variants: Iterable[Variant]) -> Callable[[Example], int] | None:
+        """How often all replayed variants answer an example; None where no recording repeats some more than others."""
+        from proveout.models.replay import Recording
+
+        paths = {variant.model.options["path"] for variant in variants if variant.model.provider == "replay"}
+        recordings = [Recording.open(path) for path in paths]
+        if all(recording.most_repeats <= recording.common_repeats for recording in recordings):
+            return None
+
+        def count(example: Example) -> int:
+            request = Request(messages=(), example=example.id, input=example.input)
+            return min(recording.repeats(request) for recording in recordings)
+
+        return count

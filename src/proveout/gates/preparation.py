@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from random import Random
 
@@ -138,7 +139,13 @@ class Work(msgspec.Struct, frozen=True):
         )
 
 
-def gather(service: Service, gates: Sequence[tuple[Gate, object]], options: RunOptions, recorded: int | None) -> Work:
+def gather(
+    service: Service,
+    gates: Sequence[tuple[Gate, object]],
+    options: RunOptions,
+    recorded: int | None,
+    counts: Callable[[Example], int] | None = None,
+) -> Work:
     """Which data to run on: golden (silver where there is none), with silver and failures beside it.
 
     Args:
@@ -146,6 +153,7 @@ def gather(service: Service, gates: Sequence[tuple[Gate, object]], options: RunO
         gates: the gates that run, each with its objective's specification; without any, nothing is asked.
         options: limit, seed and repeats.
         recorded: the repeats that a recording holds, where a variant is replayed: asking for more would only fail.
+        counts: how often an example was recorded, where that differs; those with more repeats measure stability.
     """
     order: tuple[DatasetKind, ...] = ("golden", "silver", "failures")
     refs = [service.datasets[kind] for kind in order if kind in service.datasets]
@@ -159,8 +167,25 @@ def gather(service: Service, gates: Sequence[tuple[Gate, object]], options: RunO
         base = sampled = 0
     wanted = max((demand.sample for demand in demands), default=0)
     clusters = dict.fromkeys(data[0].clusters, 1) if data else {}
+    if counts is not None and data and wanted and base == sampled:
+        sampled, names = _repeated(data[0].read(tuple(service.inputs)), counts, base, options.repeats)
+        clusters = dict.fromkeys(names, 1)
     stable = frozenset(sample_clusters(clusters, wanted, options.seed) if wanted < len(clusters) else clusters)
     return Work(data, Repeats(base, sampled, stable if sampled > base else frozenset()), tuple(service.inputs))
+
+
+def _repeated(
+    examples: Iterator[Example], counts: Callable[[Example], int], base: int, most: int | None
+) -> tuple[int, list[str]]:
+    """The clusters that were recorded more than `base` times, and how often nearly all of those were."""
+    least: dict[str, int] = {}
+    for example in examples:
+        least[example.cluster] = min(counts(example), least.get(example.cluster, most or sys.maxsize))
+    several = sorted(count for count in least.values() if count > base)
+    if not several:
+        return base, []
+    sampled = several[len(several) // 20]
+    return sampled, [name for name, count in least.items() if count >= sampled]
 
 
 def _clustered(examples: Iterator[Example], found: Mapping[str, str]) -> Iterator[Example]:

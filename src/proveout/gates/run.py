@@ -84,8 +84,9 @@ def prepare(comparison: Comparison, options: RunOptions, store: Store) -> Prepar
     scoring = Scoring.of(service)
     gates = tuple((GATES[spec.objective](), spec) for spec in specs if spec.objective in GATES)
     unmeasured = tuple(spec for spec in specs if spec.objective not in GATES)
-    recorded = OpenModels.recorded_repeats((comparison.champion, comparison.challenger))
-    work = gather(service, gates, options, recorded)
+    arms = (comparison.champion, comparison.challenger)
+    recorded = OpenModels.recorded_repeats(arms)
+    work = gather(service, gates, options, recorded, OpenModels.recorded_counts(arms) if recorded else None)
     return Prepared(
         comparison, options, gates, unmeasured, work, scoring, _plan(comparison, options, gates, work, scoring, store)
     )

@@ -53,6 +53,7 @@ class Recording:
     """
 
     common_repeats: int
+    most_repeats: int
     """The most repeats that 95 % of the ids (or, without ids, of the inputs) have: a few that were recorded less often
     don't keep the others from being repeated."""
 
@@ -113,6 +114,11 @@ class Recording:
             return read_row(row)
         raise self._missing(f"has no output for {_described(request)}")
 
+    def repeats(self, request: Request) -> int:
+        """How many outputs were recorded for a request."""
+        held = (end - first for first, end in (self._range(kind, name) for kind, name in _names(request)))
+        return next((count for count in held if count), 0)
+
     def _missing(self, what: str) -> ModelError:
         return ModelError(f"the recording {self.path.name} {what}", kind="no_recording")
 
@@ -156,6 +162,7 @@ class Recording:
             problems.add(None, "", "there are no outputs in this file", 'Write {"id": ..., "output": ...} on a line.')
         counts = sorted(repeats.values())
         self.common_repeats = counts[int(len(counts) * (1 - COMMON))] if counts else 0
+        self.most_repeats = counts[-1] if counts else 0
         entries.sort()
         return array("Q", (entry >> 32 for entry in entries)), array("I", (entry & 0xFFFFFFFF for entry in entries))
 
