@@ -82,6 +82,18 @@ def test_one_call_of_unknown_price_makes_the_sum_unknown():
     assert tally.usd_per_call(0) == 0.375
 
 
+def test_answers_from_the_cache_cost_nothing_now_and_say_what_a_call_costs():
+    tally = Tally((False,))
+
+    class Cached(Scripted):
+        async def generate(self, request: Any) -> Generation:
+            return Generation(text="x", cost_usd=0.5, cached=True)
+
+    asyncio.run(evaluate(examples(2), [Arm(variant("a"), Cached(same))], [exact_match()], observers=[tally]))
+    assert (tally.known_cost, tally.cached) == (0.0, 2)
+    assert tally.usd_per_call(0) == 0.5
+
+
 def test_what_is_asked_for_at_once_is_looked_up_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     async def looked_up() -> list[Generation | None]:
         with open_store(f"sqlite:///{tmp_path}/store.db") as store:

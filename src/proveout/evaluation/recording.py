@@ -156,7 +156,7 @@ class Tally:
         return None if self.unpriced else self.cost_usd
 
     def usd_per_call(self, arm: int) -> float | None:
-        """The mean price of an arm's paid calls; None where none was paid."""
+        """The mean price of an arm's answers, of those from the cache by today's book; None where none has a price."""
         count, cost = self._priced[arm]
         return cost / count if count else None
 
@@ -165,13 +165,15 @@ class Tally:
         generation = finished.generation
         if generation is None:
             self.failed += 1
-        elif generation.cached:
-            self.cached += 1
-        elif generation.cost_usd is not None:
-            self.cost_usd += generation.cost_usd
-            self._priced[finished.arm][0] += 1
-            self._priced[finished.arm][1] += generation.cost_usd
-        elif not self._free[finished.arm]:
-            self.unpriced += 1
+        else:
+            if generation.cost_usd is not None:
+                self._priced[finished.arm][0] += 1
+                self._priced[finished.arm][1] += generation.cost_usd
+            if generation.cached:
+                self.cached += 1
+            elif generation.cost_usd is not None:
+                self.cost_usd += generation.cost_usd
+            elif not self._free[finished.arm]:
+                self.unpriced += 1
         if self._on_change is not None:
             self._on_change(self)
