@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,6 @@ from proveout.delivery.state import (
     Hold,
     Pause,
     Refused,
-    Reweigh,
     RollBack,
     Rollout,
     Shadow,
@@ -338,70 +338,155 @@ Event = tuple[str, int]
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["serve", "fail", "approve", "reject", "pause", "resume", "promote", "abort", "wait", "silence", "decide"]
+            [
+                "serve",
+                "serve",
+                "serve",
+                "fail",
+                "one_sided",
+                "approve",
+                "approve",
+                "reject",
+                "pause",
+                "resume",
+                "promote",
+                "abort",
+                "wait",
+                "wait",
+            ]
         ),
-        st.integers(0, 3),
+        st.integers(1, 3),
     ),
+    min_size=8,
     max_size=40,
 )
 
 
-@given(EVENTS, st.integers(1, 3), st.booleans(), st.booleans())
-@settings(max_examples=60, deadline=None)
+class Witness:
+    """What happened, counted without any of the code that decides."""
+
+    def __init__(self, world: World, people: int) -> None:
+        self.world = world
+        self.people = people
+        self.agreed: dict[str, float] = {}
+        self.cleared = False
+        self.served: list[tuple[int, float, bool]] = []
+        """Requests of the challenger: epoch, time, whether it failed."""
+        self.scored = [0, 0]
+
+    def serve(self, requests: int, *, failing: bool = False, one_sided: bool = False) -> None:
+        def answer(number: int, challenger: bool, random_: random.Random) -> dict[str, Any]:
+            rollout = self.world.rollout
+            failed = failing and challenger
+            if challenger:
+                self.served.append((rollout.epoch, self.world.now, failed))
+            scored = len(rollout.weights) == 2 and not (challenger and one_sided)
+            self.scored[challenger] += scored
+            return {"status": 500 if failed else 200} | ({"ok": True} if scored else {})
+
+        self.world.answer = answer
+        for _ in range(requests):
+            self.world.request()
+
+    @property
+    def in_step(self) -> list[float]:
+        return [time for epoch, time, _ in self.served if epoch >= self.world.rollout.step_epoch]
+
+    @property
+    def outage(self) -> bool:
+        return any(all(one[2] for one in self.served[place : place + 8]) for place in range(len(self.served) - 7))
+
+    def allows(self, action: Advance, before: Rollout, awaited: bool) -> None:
+        """What must be true where a rollout goes on."""
+        step = before.current
+        if isinstance(step, Approval):
+            since = 0.0 if step.before else before.step_started
+            assert sum(time >= since for time in self.agreed.values()) >= step.people
+            self.cleared = True
+            return
+        assert isinstance(step, Shadow | Canary)
+        assert not awaited
+        assert len(self.in_step) >= step.requests
+        assert self.world.now - max(self.in_step) <= 901
+        assert self.world.now >= before.step_started + step.duration
+        assert all(self.scored) or not any(self.scored)
+
+
+@given(EVENTS, st.integers(1, 3), st.booleans(), st.integers(0, 7), st.booleans())
+@settings(max_examples=120, deadline=None)
 def test_no_sequence_of_events_serves_the_unapproved_or_advances_on_missing_data(
-    events: list[Event], people: int, middle: bool, awaited: bool
+    events: list[Event], people: int, willing: bool, rarely: int, middle: bool
 ) -> None:
-    """With `awaited`, a score is declared that never comes."""
-    steps: tuple[Any, ...] = (Approval(people=people, before=True), Shadow(requests=5), Canary(weight=0.2, requests=5))
-    steps = (*steps, Approval(), Canary(weight=0.5, requests=5)) if middle else steps
+    """With `awaited`, a score is declared that never comes; the `willing` have agreed at first."""
+    awaited = rarely == 0
+    steps: tuple[Any, ...] = (
+        Approval(people=people, before=True),
+        Shadow(requests=5),
+        Canary(weight=0.4, requests=12, duration=100.0),
+    )
+    steps = (*steps, Approval(), Canary(weight=0.5, requests=5)) if middle else (*steps, Canary(weight=0.5, requests=5))
     watch = replace(WATCH, expected=(Declared("judge:helpful", True, False),)) if awaited else WATCH
     world = World(new_rollout(*steps), rates(0.0, 0.0), watch=watch)
-    agreed: dict[str, Agreed] = {}
+    witness = Witness(world, people)
+    if willing:
+        witness.agreed = {f"p{number}": world.now for number in range(people)}
     for name, number in events:
         before = world.rollout
-        if name in ("serve", "fail"):
-            failing = name == "fail"
-            world.answer = lambda n, challenger, r, failing=failing: {"status": 500 if failing and challenger else 200}
-            for _ in range(10 * number):
-                world.request()
+        if name in ("serve", "fail", "one_sided"):
+            witness.serve(10 * number, failing=name == "fail", one_sided=name == "one_sided")
         elif name == "approve":
-            agreed[f"p{number}"] = Agreed(f"p{number}", world.now)
+            witness.agreed[f"p{number}"] = world.now
+        elif name == "wait":
+            world.number += (50, 300, 1_000)[number - 1]
         elif name == "reject":
-            agreed.clear()
-            if world.rollout.active:
-                world.rollout = ended(world.rollout, "aborted", world.now, world.rollout.epoch + 1, "rejected")
-        elif name in ("wait", "silence"):
-            world.number += 1_000 * number
-        elif name == "decide":
-            world.approvals = tuple(agreed.values())
-            action = world.decide()
-            if isinstance(action, Advance) and not isinstance(before.current, Approval | Pause):
-                found = world.evidence
-                assert found is not None
-                assert found.newest is not None
-                assert not awaited
-                assert found.now - found.newest <= 900
-                assert min(found.step_requests) > 0
-                assert not any(one.verdict in ("no_data", "worse") for one in found.signals)
-            if isinstance(action, Reweigh | Advance) and before.status == "paused":
-                raise AssertionError("a paused rollout moved")
+            witness.agreed.clear()
+            if before.active:
+                world.rollout = ended(before, "aborted", world.now, before.epoch + 1, "rejected")
         else:
-            try:
-                epoch = world.rollout.epoch + 1
-                act = {
-                    "pause": lambda r: paused(r, world.now, ""),
-                    "resume": lambda r, e=epoch: resumed(r, world.now, e),
-                    "promote": lambda r, e=epoch: promoted(r, world.now, e, ""),
-                    "abort": lambda r, e=epoch: ended(r, "aborted", world.now, e, ""),
-                }[name]
-                world.rollout = act(world.rollout)
-            except Refused:
-                assert not before.active or not before.cleared
-        after = world.rollout
-        serves = {*after.weights, *after.shadow}
-        if CHALLENGER.fingerprint in serves and CHALLENGER.fingerprint not in {*before.weights, *before.shadow}:
-            assert before.cleared or len(world.approvals) >= people
-        assert math.isclose(sum(after.weights.values()), 1)
+            by_hand(world, witness, name)
         if not before.active:
-            assert after is before
-        assert msgspec.json.decode(msgspec.json.encode(after), type=Rollout) == after
+            assert world.rollout is before
+        look(world, witness, awaited)
+
+
+def by_hand(world: World, witness: Witness, name: str) -> None:
+    """What a person does: refused only of what is over, and to promote what nobody approved."""
+    before, epoch = world.rollout, world.rollout.epoch + 1
+    acts: dict[str, Callable[[Rollout], Rollout]] = {
+        "pause": lambda rollout: paused(rollout, world.now, ""),
+        "resume": lambda rollout: resumed(rollout, world.now, epoch),
+        "promote": lambda rollout: promoted(rollout, world.now, epoch, ""),
+        "abort": lambda rollout: ended(rollout, "aborted", world.now, epoch, ""),
+    }
+    try:
+        world.rollout = acts[name](before)
+    except Refused:
+        assert not before.active or (name == "promote" and not witness.cleared)
+    else:
+        wanted = {"pause": "paused", "resume": "running", "promote": "promoted", "abort": "aborted"}
+        assert world.rollout.status == wanted[name]
+
+
+def look(world: World, witness: Witness, awaited: bool) -> None:
+    """One decision, and what must be true before and after it."""
+    before = world.rollout
+    world.approvals = tuple(Agreed(who, time) for who, time in witness.agreed.items())
+    seen = witness.outage
+    action = world.decide()
+    if not before.active:
+        assert world.rollout is before
+    elif seen:
+        assert isinstance(action, RollBack)
+        assert world.rollout.status == "rolled_back"
+    elif before.status == "paused":
+        assert world.rollout is before
+    elif isinstance(action, Advance):
+        world.rollout, after = before, world.rollout
+        witness.allows(action, before, awaited)
+        world.rollout = after
+        assert after.step == before.step + 1
+    after = world.rollout
+    if CHALLENGER.fingerprint in {*after.weights, *after.shadow}:
+        assert witness.cleared
+    assert math.isclose(sum(after.weights.values()), 1)
+    assert msgspec.json.decode(msgspec.json.encode(after), type=Rollout) == after
