@@ -173,9 +173,9 @@ def _latencies(jobs: list[Job]) -> dict[str, np.ndarray]:
     }
 
 
-def _true_capacity(behaviour: Behaviour, limits: dict[str, float], runs: int = 48) -> float:
+def _true_capacity(behaviour: Behaviour, limits: dict[str, float], runs: int = 16) -> float:
     """Where a line through many long runs around the limit (share over rate, logarithms) crosses it. One long run takes
-    a rate for another one by 3 %, so that the median of a few would be off by 1 %, and intervals seem too narrow."""
+    a rate for another one by 1.5 %, so that the median of a few would be off by 1 %, and intervals seem too narrow."""
     low, high = 20.0, 80.0
     while high / low > 1.05:
         middle = (low * high) ** 0.5
@@ -187,7 +187,7 @@ def _true_capacity(behaviour: Behaviour, limits: dict[str, float], runs: int = 4
 
 
 def _worst_share(behaviour: Behaviour, limits: dict[str, float], rate: float, seed: int) -> float:
-    run = _latencies(_jobs(behaviour, float(rate), 6_000, seed))
+    run = _latencies(_jobs(behaviour, float(rate), 16_000, seed))
     return max(float(np.quantile(run[name], 0.95)) / limit for name, limit in limits.items())
 
 
