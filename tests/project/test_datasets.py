@@ -120,6 +120,16 @@ def test_sources_tell_kinds_apart_in_one_file(dataset: Make) -> None:
     assert [example.source for example in read(dataset(rows, kind="failures"))] == ["silver", "failures"]
 
 
+def test_another_text_as_source_says_where_an_example_comes_from_and_a_misspelt_kind_is_a_problem(
+    dataset: Make,
+) -> None:
+    rows = [{"input": text, "expected": 1, "source": text} for text in ("zendesk export", "banking77", "human", "Web")]
+    assert {example.source for example in read(dataset(rows))} == {"golden"}
+    for misspelt in ("Silver", "sliver", "gold", "failure"):
+        found = problems(dataset([{"input": "a", "expected": 1, "source": misspelt}]))
+        assert [(line, field) for line, field, _ in found] == [(1, "source")]
+
+
 def test_columns_of_other_names(dataset: Make) -> None:
     text = "key,text,category\n9,Hello,greeting\n"
     for message in ("message", "input.message"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, cast, get_args
 
 from proveout.project.contract import is_choice
@@ -159,13 +160,18 @@ class Layout:
         return ()
 
     def _source(self, row: Row, line: int) -> DatasetKind:
+        """The kind of dataset that a row belongs to. Another text is where the example came from, as the team says it,
+        and changes nothing; a misspelt kind would change who is believed.
+        """
         path = self._paths["source"]
         value = _find(row, path)
         if value is _MISSING or value is None or (value == "" and self._is_csv):
             return self._ref.kind
         if isinstance(value, str) and value in _KINDS:
             return cast(DatasetKind, value)
-        instead = f"Write {one_of(_KINDS)}, or leave it out; say where an example comes from in `tags`."
+        if isinstance(value, str) and _near_kind(value) is None:
+            return self._ref.kind
+        instead = f"Write {one_of(_KINDS)}, or in another text where the example comes from."
         self._problems.add(line, ".".join(path), f"{kind_of(value)} is no kind of dataset", instead)
         return self._ref.kind
 
@@ -191,6 +197,15 @@ def _find(row: Row, path: tuple[str, ...]) -> Any:
             return _MISSING
         value = value.get(name, _MISSING)
     return value
+
+
+@lru_cache(maxsize=256)
+def _near_kind(text: str) -> str | None:
+    """The kind of dataset that somebody who wrote this text probably meant."""
+    import difflib
+
+    near = difflib.get_close_matches(text.casefold().strip(), _KINDS, n=1, cutoff=0.75)
+    return near[0] if near else None
 
 
 def _near(name: str) -> str | None:
