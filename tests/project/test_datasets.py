@@ -120,7 +120,7 @@ def test_sources_tell_kinds_apart_in_one_file(dataset: Make) -> None:
     assert [example.source for example in read(dataset(rows, kind="failures"))] == ["silver", "failures"]
 
 
-def test_another_text_as_source_says_where_an_example_comes_from_and_a_misspelt_kind_is_a_problem(
+def test_another_text_as_source_says_where_an_example_comes_from_and_a_near_miss_is_a_problem(
     dataset: Make,
 ) -> None:
     rows = [{"input": text, "expected": 1, "source": text} for text in ("zendesk export", "banking77", "human", "Web")]
