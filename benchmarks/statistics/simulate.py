@@ -20,24 +20,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from paired_scenarios import Answers, Costs, RareLosses, binary_region, human_and_judge
+from agreement_scenarios import Groups, Repeats
+from paired_scenarios import Answers, Costs, RareLosses, binary_region, human_and_judge, judged_answers
 
 from proveout.statistics import (
+    Estimate,
     PairedTest,
     clusters_needed,
     holm_levels,
+    krippendorff_alpha,
     mean_interval,
     minimal_detectable_difference,
     online_level,
     paired_test,
     power_of_test,
+    prediction_powered_mean,
     prediction_powered_test,
     proportion_interval,
 )
 from proveout.statistics.distributions import binomial_pmf
+from proveout.statistics.mean_limits import CautiousMean, UnmetLosses
 from proveout.statistics.paired_counts import PairedCounts, region_chances
 
 LEVEL = 0.05
+ERROR_RATES = ["scores", "clusters", "margin", "false pass %", "false fail %", "interval covers %", "experiments"]
 
 
 @dataclass(frozen=True)
@@ -126,29 +132,31 @@ def proportions(pool: Pool) -> str:
 # ---------------------------------------------------------------- clusters of any scores: simulated
 
 
-def judged(cell: Cell, runs: int) -> list[PairedTest]:
-    random = np.random.default_rng(7)
+def judged(cell: Cell, runs: int, seed: int = 7) -> list[PairedTest]:
+    random = np.random.default_rng(seed)
     return [
         paired_test(*cell.scenario.draw(random, cell.clusters), margin=cell.margin, higher_is_better=cell.higher)
         for _ in range(runs)
     ]
 
 
+def error_rates(cell: Cell, runs: int) -> list[str]:
+    """False passes, false fails, coverage, and of how many experiments. Where one of them looks amiss, ten times as
+    many fresh experiments tell: with eighty rows of few experiments some look amiss by chance."""
+    truth = cell.scenario.difference
+    for seed, experiments in ((7, runs), (8, 10 * runs)):
+        tests = judged(cell, experiments, seed)
+        passed = sum(test.p_value <= LEVEL for test in tests)
+        failed = sum(test.p_worse <= LEVEL for test in tests)
+        covered = sum(test.difference.low - 1e-9 <= truth <= test.difference.high + 1e-9 for test in tests)
+        if max(passed, failed) <= (LEVEL + 0.01) * experiments and covered >= (1 - LEVEL - 0.015) * experiments:
+            break
+    return [rate(passed, experiments), rate(failed, experiments), rate(covered, experiments), f"{experiments:,}"]
+
+
 def margin_row(cell: Cell, runs: int) -> list[str]:
     """The challenger is worse by exactly the margin (or equal, at margin 0): neither verdict may be given."""
-    truth = cell.scenario.difference
-    tests = judged(cell, runs)
-    passed = sum(test.p_value <= LEVEL for test in tests)
-    failed = sum(test.p_worse <= LEVEL for test in tests)
-    covered = sum(test.difference.low <= truth <= test.difference.high for test in tests)
-    return [
-        cell.name,
-        f"{cell.clusters:,}",
-        f"{cell.margin:g}",
-        rate(passed, runs),
-        rate(failed, runs),
-        rate(covered, runs),
-    ]
+    return [cell.name, f"{cell.clusters:,}", f"{cell.margin:g}", *error_rates(cell, runs)]
 
 
 def margin_cells() -> list[Cell]:
@@ -180,18 +188,7 @@ def margin_cells() -> list[Cell]:
 
 
 def margins(pool: Pool) -> str:
-    head = ["scores", "clusters", "margin", "false pass %", "false fail %", "interval covers %"]
-    return table(head, pool(partial(margin_row, runs=pool.runs), margin_cells()))
-
-
-def stress_row(cell: Cell, runs: int) -> list[str]:
-    tests = judged(cell, runs)
-    return [
-        cell.name,
-        f"{cell.clusters:,}",
-        f"{cell.margin:g}",
-        rate(sum(test.p_value <= LEVEL for test in tests), runs),
-    ]
+    return table(ERROR_RATES, pool(partial(margin_row, runs=pool.runs), margin_cells()))
 
 
 def stress(pool: Pool) -> str:
@@ -208,7 +205,27 @@ def stress(pool: Pool) -> str:
         for clusters in (20, 60, 200)
     ]
     cells = worse + better
-    return table(["scores", "clusters", "margin", "false pass %"], pool(partial(stress_row, runs=pool.runs), cells))
+    return table(ERROR_RATES, pool(partial(margin_row, runs=pool.runs), cells))
+
+
+def lost_row(case: tuple[float, float, int, float], runs: int) -> list[str]:
+    """A challenger that loses few clusters, and what shows that this costs less than the margin."""
+    share, noise, clusters, margin = case
+    random = np.random.default_rng(33)
+    students = passed = 0
+    for _ in range(runs):
+        champion, challenger = RareLosses(share, noise).draw(random, clusters)
+        limits = CautiousMean(gains := challenger - champion), UnmetLosses(gains, -1.0)
+        students += max(each.p_value(-margin) for each in limits) <= LEVEL
+        passed += paired_test(champion, challenger, margin=margin).p_value <= LEVEL
+    return [f"{share:.1%} lost, noise of ±{noise:g}", f"{clusters:,}", f"{margin:g}", rate(students, runs),
+            rate(passed, runs)]  # fmt: skip
+
+
+def lost(pool: Pool) -> str:
+    cases = [(s, z, k, m) for k, m in ((60, 0.1), (150, 0.05), (300, 0.03)) for s in (0.005, 0.01) for z in (0.02, 0.1)]
+    head = ["scores", "clusters", "margin", "Student's t alone passes %", "passes %"]
+    return table(head, pool(partial(lost_row, runs=pool.runs), cases))
 
 
 def mean_row(cell: Cell, runs: int) -> list[str]:
@@ -237,6 +254,54 @@ def means(pool: Pool) -> str:
     )
 
 
+def agreement_row(case: tuple[str, Any, int], runs: int) -> list[str]:
+    """Intervals of agreement figures, and of one variant's figure that a judge stretches."""
+    name, draw, units = case
+    random = np.random.default_rng(37)
+    hits, widths = 0, []
+    for _ in range(runs):
+        truth, found = draw(random, units)
+        hits += found.low <= truth <= found.high
+        widths.append(found.high - found.low)
+    return [name, f"{units:,}", rate(hits, runs), f"{np.mean(widths):.3f}"]
+
+
+def pairwise_figure(scenario: Repeats, random: np.random.Generator, units: int) -> tuple[float, Estimate]:
+    return scenario.agreement, mean_interval(scenario.draw(random, units)[0])
+
+
+def alpha_figure(scenario: Groups, random: np.random.Generator, units: int) -> tuple[float, Estimate]:
+    return scenario.alpha, krippendorff_alpha(scenario.draw(random, units))
+
+
+def judged_figure(right: float, random: np.random.Generator, units: int) -> tuple[float, Estimate]:
+    return right, prediction_powered_mean(*judged_answers(random, units, right))
+
+
+def figures(pool: Pool) -> str:
+    kinds: list[tuple[str, Any]] = [
+        ("pairwise agreement of 3 repeats, 0.83", partial(pairwise_figure, Repeats())),
+        ("pairwise agreement of 5 repeats, 0.97", partial(pairwise_figure, Repeats(0, 5, 59, 1))),
+        ("Krippendorff's alpha 0.49, clusters of 2 to 6", partial(alpha_figure, Groups(0.7))),
+        ("Krippendorff's alpha 0.81, clusters of 2 to 6", partial(alpha_figure, Groups(0.9))),
+        ("Krippendorff's alpha 0.96, clusters of 2 to 6", partial(alpha_figure, Groups(0.98))),
+        *((f"labels and a judge, {p:.0%} right", partial(judged_figure, p)) for p in (0.6, 0.9, 0.97)),
+    ]  # fmt: skip
+    cases = [(name, draw, units) for name, draw in kinds for units in (30, 60, 200)]
+    head = ["figure", "clusters (labelled)", "interval covers %", "mean width"]
+    return table(head, pool(partial(agreement_row, runs=pool.runs), cases))
+
+
+def agreement(pool: Pool) -> str:
+    """Stability's gates: the challenger agrees less with itself by the margin."""
+    cells = [
+        Cell(f"pairwise agreement of {n} repeats", Repeats(margin, n), clusters, margin)
+        for n in (2, 3, 5)
+        for clusters, margin in ((30, 0.1), (100, 0.05), (300, 0.02), (100, 0.0))
+    ]
+    return table(ERROR_RATES, pool(partial(margin_row, runs=pool.runs), cells))
+
+
 # ---------------------------------------------------------------- power against the plan
 
 
@@ -247,7 +312,8 @@ def power_row(cell: Cell, runs: int) -> list[str]:
     sd = float(np.std(second - first, ddof=1))
     truth = cell.scenario.difference
     distance = (truth if cell.higher else -truth) + cell.margin
-    planned = power_of_test(distance, sd, cell.clusters, reach=1 - cell.margin)
+    jump = float(np.sqrt(np.mean((second - first) ** 4) / np.mean((second - first) ** 2)))
+    planned = power_of_test(distance, sd, cell.clusters, reach=1 - cell.margin, jump=jump)
     tests = judged(cell, runs)
     return [
         cell.name,
@@ -274,12 +340,14 @@ def power_cells() -> list[Cell]:
         random = np.random.default_rng(17)
         for clusters in (20, 60, 200, 1000):
             first, second = scenario.draw(random, 100_000)
-            smallest = minimal_detectable_difference(float(np.std(second - first)), clusters, reach=1)
+            sd, size = float(np.std(second - first)), np.mean((second - first) ** 4) / np.mean((second - first) ** 2)
+            smallest = minimal_detectable_difference(sd, clusters, reach=1)
+            margin = round(minimal_detectable_difference(sd, clusters, reach=1, jump=float(size**0.5), holds=True), 3)
             label = f"{name}, {scenario.accuracy:.0%} right"
             if scenario.accuracy + smallest < 0.995:
                 cells.append(Cell(label, replace(scenario, difference=round(smallest, 3)), clusters, 0.0))
-            if smallest < 0.25:
-                cells.append(Cell(label, scenario, clusters, round(smallest, 3)))
+            if margin < 0.3:
+                cells.append(Cell(label, scenario, clusters, margin))
     return cells
 
 
@@ -452,7 +520,10 @@ SECTIONS: dict[str, Callable[[Pool], str]] = {
     "coverage": coverage,
     "margins": margins,
     "stress": stress,
+    "lost": lost,
+    "agreement": agreement,
     "means": means,
+    "figures": figures,
     "proportions": proportions,
     "power": power,
     "needed": needed,
