@@ -170,7 +170,7 @@ def test_alembic_sees_no_difference_from_the_tables(url: str) -> None:
 def sqlite_schema(url: str) -> dict[str, str]:
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
         rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-    return {name: re.sub(r"\s+", " ", sql) for name, sql in rows if name != schema.VERSION_TABLE}
+    return {name: re.sub(r"\s+", " ", sql).strip() for name, sql in rows if name != schema.VERSION_TABLE}
 
 
 def postgres_schema(url: str, postgres: PostgresServer) -> str:
@@ -185,11 +185,23 @@ def postgres_schema(url: str, postgres: PostgresServer) -> str:
 
 def test_migrations_make_the_very_tables_that_the_code_describes_on_sqlite(tmp_path: Path) -> None:
     migrated, described = f"sqlite:///{tmp_path}/migrated.db", f"sqlite:///{tmp_path}/described.db"
-    open_store(migrated).close()
+    with opened(migrated) as database, database.transaction() as connection:
+        schema.migrate(connection, schema.REVISIONS[-1])
     with opened(described) as database, database.transaction() as connection:
         tables.metadata.create_all(connection)
     assert sqlite_schema(migrated) == sqlite_schema(described)
     assert len(sqlite_schema(described)) >= len(tables.metadata.tables)
+
+
+def test_new_sqlite_stores_are_made_as_the_migrations_would_make_them(tmp_path: Path) -> None:
+    """`python -m tools.render_schema` writes the file that new stores are made from."""
+    new, migrated = f"sqlite:///{tmp_path}/new.db", f"sqlite:///{tmp_path}/migrated.db"
+    assert "sqlalchemy" not in loaded_by(f"from proveout.storage import open_store; open_store({new!r}).close()")
+    with opened(migrated) as database, database.transaction() as connection:
+        schema.migrate(connection, schema.REVISIONS[-1])
+    assert sqlite_schema(new) == sqlite_schema(migrated)
+    with sqlite3.connect(tmp_path / "new.db") as connection:
+        assert connection.execute(f"SELECT * FROM {schema.VERSION_TABLE}").fetchall() == [(schema.REVISIONS[-1],)]
 
 
 @pytest.mark.postgres
