@@ -33,6 +33,7 @@ peers:
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m tools.render_reference
+	$(BIN)/python -m tools.render_schema
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from proveout.project.records import Project, Secret
@@ -118,10 +117,6 @@ def read_settings(project: Project) -> GatewaySettings:
     from proveout.gateway._settings_file import read
 
     return read(project, path, _default_content(project))
-
-
-def settings_path(project: Project) -> Path:
-    return project.root / SETTINGS_FILE
 
 
 def _default_content(project: Project) -> Content:

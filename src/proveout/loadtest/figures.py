@@ -18,8 +18,6 @@ from proveout.statistics import Estimate, proportion_interval
 from proveout.statistics.clustered_quantiles import clustered_quantile
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
-LITTLE = 0.1
-"""By how much the two ways of counting requests in flight may differ."""
 MISMATCH = 0.05
 """Share of a wanted number of tokens from which a request counts as another size."""
 

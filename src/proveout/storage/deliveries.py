@@ -161,10 +161,6 @@ class Deliveries:
                 for row in connection.execute(query).mappings()
             ]
 
-    def close_incident(self, id: str, now: float) -> None:
-        """An incident is over."""
-        self._update(tables.incidents, (_incidents.id == id) & _incidents.closed.is_(None), closed=now)
-
     def failures(self, service: str | None = None, limit: int = 1_000) -> list[Failure]:
         """Kept bad cases, newest first."""
         columns = tables.failures.c
