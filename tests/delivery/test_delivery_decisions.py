@@ -335,31 +335,25 @@ def _found(world: World, signal: str) -> Reading:
 
 
 Event = tuple[str, int]
+ONWARD = ["serve", "serve", "serve", "approve", "wait"]
+BACK = ["fail", "reject", "pause", "resume", "promote", "abort"]
 EVENTS = st.lists(
-    st.tuples(
-        st.sampled_from(
-            [
-                "serve",
-                "serve",
-                "serve",
-                "fail",
-                "one_sided",
-                "approve",
-                "approve",
-                "reject",
-                "pause",
-                "resume",
-                "promote",
-                "abort",
-                "wait",
-                "wait",
-            ]
-        ),
-        st.integers(1, 3),
-    ),
-    min_size=8,
-    max_size=40,
+    # Mostly what leads on, so that the later steps are reached.
+    st.tuples(st.one_of(*[st.sampled_from(ONWARD)] * 5, st.sampled_from(BACK)), st.integers(1, 3)),
+    min_size=3,
+    max_size=30,
 )
+
+
+BEGINNINGS: list[list[Event]] = [
+    [],
+    [("serve", 1), ("pause", 1), ("serve", 3)],  # Too little of the shadow, then enough while it is held.
+    [("serve", 2)],  # Past the shadow.
+    [("serve", 2), ("serve", 3)],  # Enough requests of the canary, whose time is not up.
+    [("serve", 2), ("serve", 3), ("wait", 3)],  # All of it is too old by then.
+    [("serve", 2), ("serve", 3), ("serve", 3), ("wait", 1), ("serve", 1)],  # At what comes after it.
+]
+"""Of those who have agreed."""
 
 
 class Witness:
@@ -412,32 +406,42 @@ class Witness:
         assert all(self.scored) or not any(self.scored)
 
 
-@given(EVENTS, st.integers(1, 3), st.booleans(), st.integers(0, 7), st.booleans())
-@settings(max_examples=120, deadline=None)
+@given(
+    EVENTS,
+    st.integers(1, 3),
+    st.sampled_from(BEGINNINGS),
+    st.booleans(),
+    st.sampled_from(["both", "both", "one_sided", "awaited"]),
+    st.booleans(),
+)
+@settings(max_examples=200, deadline=None)
 def test_no_sequence_of_events_serves_the_unapproved_or_advances_on_missing_data(
-    events: list[Event], people: int, willing: bool, rarely: int, middle: bool
+    events: list[Event], people: int, beginning: list[Event], willing: bool, scores: str, middle: bool
 ) -> None:
-    """With `awaited`, a score is declared that never comes; the `willing` have agreed at first."""
-    awaited = rarely == 0
+    """Users score both variants or only the champion's answers, or a declared score never comes; the `willing` have
+    agreed at first.
+    """
+    awaited = scores == "awaited"
     steps: tuple[Any, ...] = (
         Approval(people=people, before=True),
-        Shadow(requests=5),
-        Canary(weight=0.4, requests=12, duration=100.0),
+        Shadow(requests=15),
+        Canary(weight=0.5, requests=12, duration=100.0),
     )
     steps = (*steps, Approval(), Canary(weight=0.5, requests=5)) if middle else (*steps, Canary(weight=0.5, requests=5))
     watch = replace(WATCH, expected=(Declared("judge:helpful", True, False),)) if awaited else WATCH
     world = World(new_rollout(*steps), rates(0.0, 0.0), watch=watch)
     witness = Witness(world, people)
-    if willing:
+    if willing or beginning:
         witness.agreed = {f"p{number}": world.now for number in range(people)}
-    for name, number in events:
+    look(world, witness, awaited)
+    for name, number in [*beginning, *events]:
         before = world.rollout
-        if name in ("serve", "fail", "one_sided"):
-            witness.serve(10 * number, failing=name == "fail", one_sided=name == "one_sided")
+        if name in ("serve", "fail"):
+            witness.serve(10 * number, failing=name == "fail", one_sided=scores == "one_sided")
         elif name == "approve":
             witness.agreed[f"p{number}"] = world.now
         elif name == "wait":
-            world.number += (50, 300, 1_000)[number - 1]
+            world.number += (100, 100, 1_000)[number - 1]
         elif name == "reject":
             witness.agreed.clear()
             if before.active:
