@@ -250,13 +250,13 @@ def test_a_budget_is_not_overspent_by_sixty_four_callers_of_a_failing_server() -
     run(main())
 
 
-def test_max_calls_counts_every_try_that_may_be_billed() -> None:
+def test_max_calls_counts_every_try_that_is_sent() -> None:
     async def main() -> None:
         script = [Answer.too_many("0.01"), chat(cut_after=30), Answer(status=500)]
         async with FaultServer(script, otherwise=chat()) as server, ModelPool(budget=Budget(max_calls=5)) as pool:
             results = await answers(pool.open(spec(server)), 10, workers=1)
-            assert [type(result) for result in results] == [Generation] * 3 + [BudgetExceeded] * 7
-            assert len(server.received) == 6  # The refused one is not on the bill.
+            assert [type(result) for result in results] == [Generation] * 2 + [BudgetExceeded] * 8
+            assert len(server.received) == 5  # Two refused, one cut off, two answered.
 
     run(main())
 
@@ -366,7 +366,7 @@ def test_embeddings_are_batched_retried_and_paid_from_the_budget() -> None:
             assert len(await embedder.embed([str(n) for n in range(300)])) == 300
             assert len(server.received) == 4
             assert pool.budget.spent_usd == pytest.approx(300 * 4 / 1e6)
-            assert pool.budget.calls == 3
+            assert pool.budget.calls == 4  # One was refused: it costs nothing, and was sent.
 
     run(main())
 

@@ -260,9 +260,11 @@ def test_the_interval_excludes_the_margin_exactly_where_the_test_does(rows, marg
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(scores_of_any_kind, st.sampled_from([0.0, 0.02, 0.1]))
 def test_lower_is_better_mirrors_everything_but_the_difference(rows, margin):
+    """Of scores within 0 and 1 the best is 0, and a lost cluster has 1."""
     champion, challenger = np.array(rows, float).T
     test = paired_test(champion, challenger, margin=margin, higher_is_better=False)
-    mirrored = paired_test(challenger, champion, margin=margin)
+    best = 1.0 if (np.array(rows) >= 0).all() and (np.array(rows) <= 1).all() else 0.0
+    mirrored = paired_test(best - champion, best - challenger, margin=margin)
     assert test.p_value == pytest.approx(mirrored.p_value, rel=1e-9)
     assert test.p_worse == pytest.approx(mirrored.p_worse, rel=1e-9)
     assert test.difference.value == pytest.approx(-mirrored.difference.value)

@@ -66,6 +66,8 @@ class BoundedMean:
         least, most = float(distances.min()), float(distances.max())
         if most <= 0 or least >= 0:
             return math.inf
+        reach = max(-least, most)
+        distances, least, most = distances / reach, least / reach, most / reach
         tilt = _saddlepoint(distances, least, most)
         parts = distances * tilt
         width = tilt * math.sqrt(float(np.sum((distances / (1 - parts)) ** 2)))
