@@ -466,6 +466,21 @@ def test_an_alias_bomb_is_refused_quickly(repository: Any) -> None:
     assert "aliases counted in full" in problem.what
 
 
+def test_only_a_function_of_the_teams_own_has_a_margin_above_one(repository: Any) -> None:
+    repository.write("services/triage/scorers/mine.py", "def score(answer):\n    return 80.0\n")
+    repository.replace(SERVICE, "{metric: exact_match, margin: 0.02}", "{metric: points, margin: 2}")
+    repository.replace(
+        SERVICE,
+        "scorers: [exact_match]",
+        "scorers: [{python: {path: scorers/mine.py, function: score, metric: points}}]",
+    )
+    assert repository.load().services["triage"].objectives["accuracy"].margin == 2
+    repository.replace(SERVICE, "metric: points}}]", "metric: points, binary: true}}]")
+    with pytest.raises(ProjectError) as caught:
+        repository.load()
+    assert [problem.field for problem in caught.value.problems] == ["objectives.accuracy.margin"]
+
+
 def test_aliases_are_read_in_moderation(repository: Any) -> None:
     repository.replace(SERVICE, "stability: {margin: 0.02}", "stability: {margin: &narrow 0.02}")
     repository.replace(SERVICE, "security:  {margin: 0.01}", "security:  {margin: *narrow}")

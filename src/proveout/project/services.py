@@ -350,6 +350,7 @@ def _objectives(
     metric = None
     if "accuracy" in declared:
         metric = _accuracy_metric(reader, document, getattr(declared["accuracy"], "metric", None), scorers)
+        _check_margin(reader, document, declared["accuracy"].margin, metric, scorers)
     return {
         objective: ObjectiveSpec(
             objective=objective,
@@ -359,6 +360,21 @@ def _objectives(
         )
         for objective, value in declared.items()
     }
+
+
+def _check_margin(
+    reader: Reader, document: Document, margin: float, metric: str | None, scorers: tuple[ScorerSpec, ...]
+) -> None:
+    """Only a function of the team's own gives scores that 1 could be a small part of."""
+    of_metric = [scorer for scorer in scorers if metric and scorer.metric in (metric, metric.split(".")[0])]
+    if margin >= 1 and not any(one.name == "python" and not one.parameters.get("binary") for one in of_metric):
+        reader.problems.append(
+            document.problem(
+                ("objectives", "accuracy", "margin"),
+                "a margin lies between 0 and 1",
+                "Write a share of one such as 0.02, or a percentage such as 2%.",
+            )
+        )
 
 
 def _accuracy_metric(

@@ -128,6 +128,15 @@ _SHARE_SCHEMA = written_as(
     {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": _QUANTITY + "%$"}]},
 )
 Margin = Annotated[float, BeforeValidator(_share), AfterValidator(_below_one), _SHARE_SCHEMA]
+MetricMargin = Annotated[
+    float,
+    BeforeValidator(_share),
+    Field(ge=0),
+    AfterValidator(_finite),
+    written_as("share", {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": _QUANTITY + "%$"}]}),
+]
+"""A margin in the unit of a metric that may be any number."""
+
 Weight = Annotated[float, BeforeValidator(_share), AfterValidator(_weight), _SHARE_SCHEMA]
 Amount = Annotated[float, AfterValidator(_finite), Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]

@@ -16,6 +16,7 @@ from proveout.project.shapes._base import (
     Count,
     Duration,
     Margin,
+    MetricMargin,
     Name,
     Refusal,
     RelativePath,
@@ -253,6 +254,11 @@ class ObjectiveShape(Shape):
 class AccuracyShape(ObjectiveShape):
     """Right answers."""
 
+    margin: MetricMargin = Field(
+        description="By how much a challenger's metric may be worse and still hold: 0.02 or 2%; in the metric's own "
+        "unit where a `python` scorer gives other numbers than 0 to 1.",
+        examples=[0.02],
+    )
     metric: Name | None = Field(
         default=None, description="The metric that decides; needed with several scorers.", examples=["exact_match"]
     )
