@@ -63,6 +63,7 @@ def test_a_challenger_that_is_five_points_worse_is_found_by_an_online_scorer_wit
             place.traffic(100, feedback=False)
             if not place.active():
                 break
+        place.catch_up()
         status = place.status()
         assert status["state"] == "rolled_back", (status, place.controller.log)
         assert "scorer:right is worse" in status["reason"]

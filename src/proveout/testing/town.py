@@ -168,7 +168,15 @@ class Town:
             self.traffic(each)
             if not self.active():
                 break
+        self.catch_up()
         return self.status()
+
+    def catch_up(self, timeout_s: float = 60.0) -> None:
+        """A few more users until the rollout is over: they can be quicker than the controller's looks at them."""
+        deadline = time.monotonic() + timeout_s
+        while self.active() and time.monotonic() < deadline:
+            self.traffic(2, feedback=False)
+            time.sleep(0.3)
 
     def traffic(
         self, requests: int, *, feedback: bool = True, users: int | None = None, patient: bool = False
