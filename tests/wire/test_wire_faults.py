@@ -62,7 +62,8 @@ async def test_responses_are_cut_where_the_script_says() -> None:
 async def test_a_hanging_answer_ends_with_the_server() -> None:
     async with FaultServer([Answer(hang=True)]) as server, Client() as client:
         answer = asyncio.ensure_future(client.send("POST", server.url))
-        while not server.received:  # On a busy machine a moment's sleep may end before the connection is accepted.
+        # On a busy machine a moment's sleep may end before the connection is accepted.
+        while not server.received:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert not answer.done()
         started = monotonic()
