@@ -109,6 +109,25 @@ def test_what_is_asked_for_at_once_is_looked_up_at_once(tmp_path: Path, monkeypa
     assert queries == [4]
 
 
+def test_where_nothing_is_found_no_call_waits_for_others_and_once_something_is_they_are_asked_for_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def looked_up() -> list[list[bool]]:
+        with open_store(f"sqlite:///{tmp_path}/store.db") as store:
+            calls = StoredCalls(store.calls)
+            await asyncio.gather(*(calls.put(b"%d" % n, Generation(text=str(n))) for n in range(3)))
+            find = store.calls.get_many
+            monkeypatch.setattr(store.calls, "get_many", lambda keys: (queries.append(len(keys)), find(keys))[1])
+            return [
+                [kept is not None for kept in await asyncio.gather(*map(calls.get, keys))]
+                for keys in ((b"7", b"8"), (b"9", b"0"), (b"1", b"2"))
+            ]
+
+    queries: list[int] = []
+    assert asyncio.run(looked_up()) == [[False, False], [False, True], [True, True]]
+    assert queries == [2, 2]
+
+
 def test_a_store_that_cannot_be_read_fails_the_calls_that_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def broken(keys: list[bytes]) -> dict[bytes, bytes]:
         raise StoreError("other", "store.db", "it is broken", "Mend it.")

@@ -23,8 +23,9 @@ LONGEST_ANSWER = 20_000
 class StoredCalls:
     """The store's finished calls as a model's `CallCache`. Without `read` none is reused, though all are kept.
 
-    What is asked for in one turn of the event loop is looked up by one query: a query costs as much as twenty of the
-    calls that it finds.
+    While calls are found, what is asked for in one turn of the event loop is looked up by one query: a query costs as
+    much as twenty of the calls that it finds. Where the last was not found, and the store is a file, it is looked up at
+    once, so that no call has to wait until the answers that came with it are scored.
     """
 
     def __init__(self, calls: Calls, *, read: bool = True) -> None:
@@ -33,10 +34,15 @@ class StoredCalls:
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(Generation).decode
         self._asked: list[tuple[bytes, asyncio.Future[bytes | None]]] = []
+        self._finding = True
 
     async def get(self, key: bytes) -> Generation | None:
         if not self._read:
             return None
+        if not self._finding:
+            kept = self._calls.get(key)
+            self._finding = kept is not None
+            return None if kept is None else self._decode(kept)
         loop = asyncio.get_running_loop()
         if not self._asked:
             loop.call_soon(self._look_up)
@@ -54,6 +60,7 @@ class StoredCalls:
                 if not found.done():
                     found.set_exception(error)
             return
+        self._finding = bool(kept) or not self._calls.are_local
         for key, found in asked:
             if not found.done():
                 found.set_result(kept.get(key))

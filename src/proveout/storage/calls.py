@@ -19,6 +19,11 @@ class Calls:
         self._driver = driver
         self._writer = writer
 
+    @property
+    def are_local(self) -> bool:
+        """Whether asking for one is no round trip to a server."""
+        return self._driver.is_local
+
     def get(self, key: bytes) -> bytes | None:
         """The generation kept under a key. On PostgreSQL this is a round trip: ask for many with `get_many`."""
         rows = self._driver.query("SELECT generation FROM calls WHERE key = ?", (key,))

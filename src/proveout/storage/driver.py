@@ -38,6 +38,11 @@ class Driver:
         self._lock = threading.Lock()
         self._mark = "?" if database.is_sqlite else "%s"
 
+    @property
+    def is_local(self) -> bool:
+        """Whether a query is no round trip to a server."""
+        return self._database.is_sqlite
+
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows of a query with `?` for parameters. A connection found to be stale is renewed once."""
         with self._lock:
