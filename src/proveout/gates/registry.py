@@ -40,7 +40,9 @@ FROM_STAGING: frozenset[Objective] = frozenset({"security"})
 def stage_objectives(
     stage: str, declared: Collection[Objective], improves: Collection[Objective] = ()
 ) -> list[Objective]:
-    """The objectives that a stage judges, in a fixed order: those that the service declares or the change claims."""
+    """The objectives that a stage judges, in a fixed order: those that the service declares or the change claims. Where
+    dev has nothing else to judge it judges what is for staging, so that no run goes without a verdict.
+    """
     known: list[Objective] = [objective for objective in OBJECTIVES if objective in declared or objective in improves]
     return [objective for objective in known if stage != "dev" or objective not in FROM_STAGING] or known
 

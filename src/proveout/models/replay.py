@@ -52,8 +52,9 @@ class Recording:
     old one.
     """
 
-    common_repeats: int
     most_repeats: int
+    """The most repeats that any has."""
+    common_repeats: int
     """The most repeats that 95 % of the ids (or, without ids, of the inputs) have: a few that were recorded less often
     don't keep the others from being repeated."""
 

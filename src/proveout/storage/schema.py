@@ -34,9 +34,10 @@ def ensure_schema(database: Database, driver: Driver) -> None:
     Raises:
         StoreError: the store is newer than this Proveout, or can't be read or written.
     """
-    if _make_new(database, driver):
+    there = driver.query(_IS_THERE[database.is_sqlite])
+    if not there and database.is_sqlite and _make_new(driver):
         return
-    found = driver.query(_VERSION) if driver.query(_IS_THERE[database.is_sqlite]) else []
+    found = driver.query(_VERSION) if there else []
     if _known(found[0][0] if found else None, database) == REVISIONS[-1]:
         return
     with database.transaction(lock="schema") as connection:
@@ -44,12 +45,12 @@ def ensure_schema(database: Database, driver: Driver) -> None:
             migrate(connection, REVISIONS[-1])
 
 
-def _make_new(database: Database, driver: Driver) -> bool:
-    """Make the tables of a SQLite store that has none, from what the migrations come to in the end; whether it did.
-    Going through them would load SQLAlchemy and Alembic, which takes longer than a small run.
+def _make_new(driver: Driver) -> bool:
+    """Make the tables of a new SQLite store from what the migrations come to in the end; whether it did. Going through
+    them would load SQLAlchemy and Alembic, which takes longer than a small run.
     """
     newest = Path(MIGRATIONS, f"{REVISIONS[-1]}.sqlite.sql")
-    if not database.is_sqlite or driver.query(_IS_THERE[True]) or not newest.exists():
+    if not newest.exists():
         return False
     statements = newest.read_text(encoding="utf-8").split(";\n")
     with driver.transaction() as transaction:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import re
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ import httptools
 from proveout.wire.body import grow
 from proveout.wire.headers import Headers
 from proveout.wire.known_head import KnownHead
+from proveout.wire.request_target import path_and_query
 from proveout.wire.responder import Responder, ServerRequest
 from proveout.wire.steps import Steps
 from proveout.wire.timer import LazyTimer
@@ -29,7 +29,6 @@ App = Callable[[ServerRequest, Responder], Coroutine[Any, Any, None] | None]
 
 _log = logging.getLogger("proveout.wire")
 _LINGER_S = 2.0
-_ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 _METHODS = {b"GET": "GET", b"POST": "POST"}
 _TEXT = (("content-type", "text/plain; charset=utf-8"),)
 
@@ -273,7 +272,7 @@ class ServerConnection(asyncio.Protocol):
         responder = Responder(self, False, known.old, known.keep_alive)
         rest = data[found.end :]
         if len(rest) == found.length:  # As nearly always.
-            path, query = _path_and_query(known.url)
+            path, query = path_and_query(known.url)
             request = ServerRequest(known.method, path, query, found.headers, rest, self._read_at, responder)
             self._take(request, responder)
             return b""
@@ -339,7 +338,7 @@ class ServerConnection(asyncio.Protocol):
         responder = self._next
         if responder is None:
             return
-        path, query = _path_and_query(self._url)
+        path, query = path_and_query(self._url)
         body = bytes(self._body)
         request = ServerRequest(self._method, path, query, self._headers, body, self._read_at, responder)
         self._next = None
@@ -467,21 +466,6 @@ class ServerConnection(asyncio.Protocol):
         if self._stage == "body":
             return self._limits.body_s
         return self._limits.keep_alive_s if self._stage == "quiet" else self._limits.head_s
-
-
-@lru_cache(maxsize=256)
-def _path_and_query(target: bytes) -> tuple[str, str]:
-    path, _, query = _origin_form(target).decode("latin-1").partition("?")
-    return path, query
-
-
-def _origin_form(target: bytes) -> bytes:
-    """The path and query of a request target; clients that take us for a proxy send a whole URL."""
-    whole = None if target.startswith(b"/") else _ABSOLUTE.match(target)
-    if whole is None:
-        return target
-    path = target[whole.end() :]
-    return path if path.startswith(b"/") else b"/" + path
 
 
 def _handled(request: ServerRequest, responder: Responder, error: BaseException | None) -> None:

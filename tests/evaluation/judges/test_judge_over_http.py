@@ -39,7 +39,7 @@ class Endpoint:
         return Generation(text=choice["message"]["content"] or "", finish_reason=choice["finish_reason"])
 
     async def embed(self, spec, texts):
-        raise NotImplementedError
+        raise AssertionError("a judge embeds nothing")
 
 
 def completion(content: str | None, finish_reason: str = "stop") -> tuple[int, bytes]:

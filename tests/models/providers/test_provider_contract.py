@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, ClassVar
 
 import orjson
@@ -107,14 +107,20 @@ class TestTinyInThisProcess(ModelContract):
 
 
 class TestTinyOverHttp(ModelContract):
+    def model(self) -> AbstractAsyncContextManager[Model]:
+        return self._served("tiny-f16")
+
+    def failing(self) -> AbstractAsyncContextManager[Model]:
+        return self._served("a-model-that-it-does-not-have")
+
     @asynccontextmanager
-    async def model(self) -> AsyncIterator[Model]:
+    async def _served(self, name: str) -> AsyncIterator[Model]:
         app = tiny_app(("f16",))
         server = await wire.serve(app)
         try:
             async with wire.Client() as client:
                 url = f"http://127.0.0.1:{server.port}"
-                yield open_endpoint(ModelSpec("vllm", "tiny-f16", url), client)
+                yield open_endpoint(ModelSpec("vllm", name, url), client)
         finally:
             await server.close()
             await app.aclose()
